@@ -1,0 +1,171 @@
+import type { Pool } from '../database/pool.ts'
+import type { Query, Result } from '../database/statement.ts'
+import type { Transaction } from '../database/transaction.ts'
+import { type Grants, intersectGrants } from '../scope/grants.ts'
+import type { Scope } from '../scope/scope.ts'
+import type { GuardedAccess } from './access.ts'
+import type { Caller } from './caller.ts'
+import { type EnterRequest, type Entered, enterQuery, type Refusal, readEntered, readRefusal } from './enter.ts'
+import { createHints, type Hint, hintKey } from './hint.ts'
+import { createRoleBook } from './role-book.ts'
+import { type Confinement, confine, createScopedDatabase, type ScopedDatabase } from './scoped-database.ts'
+import type { Sql } from './sql.ts'
+
+/** How often a stale hint may be corrected before the caller is entered without one: two changes in a few milliseconds. */
+const MAX_STALE_HINTS = 2
+
+/** Which login role a unit of work runs under. */
+export type PoolName = 'app' | 'identity'
+
+/** A unit of work: one transaction, entered first, committed before its answer leaves. */
+export type UnitRequest = EnterRequest & {
+  readonly pool: PoolName
+  /** The declared first statement, given the caller's ids; it travels with *enter*. */
+  readonly first?: (caller: { userId: string; tenantId: string }) => Sql
+  /** Whether statements follow the declared one. If not, COMMIT travels with it. */
+  readonly more?: boolean
+}
+
+/** What a unit of work has in hand. */
+export type Unit = {
+  readonly caller: Caller
+  /** The scoped database: the role's grants ∩ what the route declared. */
+  readonly db: ScopedDatabase
+  /** The declared first statement's result. */
+  readonly first: Result | undefined
+  /** The transaction itself, for the identity room's closed list of statements; refused to other rooms by the layers. */
+  readonly transaction: Transaction
+  /** Runs after the commit, once, never for a try that was rolled back: mail and outgoing calls belong here. */
+  afterCommit(task: () => void | Promise<void>): void
+}
+
+export type GuardOptions = {
+  readonly pools: Readonly<Record<PoolName, Pool>>
+  readonly scope: Scope
+  /** Told of each admitted caller whose last-seen time is a minute old; must not throw. */
+  readonly onTouch?: (caller: Caller) => void
+  /** Told of a task given to `afterCommit` that failed. */
+  readonly onAfterCommitError?: (error: unknown) => void
+}
+
+/** The framework-free guard: enters a caller and runs a unit of work inside their tenant and grants. */
+export type Guard = {
+  /**
+   * @throws Denial when the caller may not
+   * @throws ScopeRefusal when a statement cannot be scoped
+   * @throws DatabaseError when the database fails; 40001 has been retried, so `work` may run more than once
+   */
+  run<T>(request: UnitRequest, work: (unit: Unit) => Promise<T>): Promise<T>
+}
+
+export function createGuard(options: GuardOptions): Guard {
+  const hints = createHints()
+  const roles = createRoleBook()
+
+  async function enterWithFirst(request: UnitRequest, transaction: Transaction, hint: Hint | undefined): Promise<Opened> {
+    const { dialect } = options.pools[request.pool]
+    const enter = enterQuery(request, hint, dialect)
+    const hinted = hint === undefined ? undefined : roles.known(hint.version, hint.role)
+    if (request.first !== undefined && hint !== undefined && hinted !== undefined) {
+      const confinement = confinementOf(request, hint, hinted)
+      if (holdsAll(confinement.grants, request.access)) {
+        const first = confine(options.scope, request.first(hint), confinement)
+        const [row, result] = await sendEnter(transaction, [enter, first], request.access, request.more !== true)
+        return { entered: readEntered(row?.rows[0]), grants: hinted, first: result }
+      }
+    }
+    const [row] = await sendEnter(transaction, [enter], request.access, false)
+    const entered = readEntered(row?.rows[0])
+    const grants = await roles.load(entered.version, entered.role, transaction)
+    if (request.first === undefined) return { entered, grants, first: undefined }
+    const statement = confine(options.scope, request.first(entered), confinementOf(request, entered, grants))
+    const [first] = await transaction.send([statement], { commit: request.more !== true })
+    return { entered, grants, first }
+  }
+
+  async function attempt<T>(request: UnitRequest, transaction: Transaction, key: string, stale: number, work: Work<T>) {
+    const opened = await enterWithFirst(request, transaction, stale > MAX_STALE_HINTS ? undefined : hints.get(key))
+    const { version, touchDue, ...identity } = opened.entered
+    const caller: Caller = { ...identity, grants: opened.grants }
+    hints.set(key, { userId: caller.userId, tenantId: caller.tenantId, role: caller.role, version })
+    const tasks: Task[] = []
+    const value = await work({
+      caller,
+      db: createScopedDatabase(options.scope, transaction, confinementOf(request, caller, opened.grants)),
+      first: opened.first,
+      transaction,
+      afterCommit: (task) => tasks.push(task),
+    })
+    return { value, caller, tasks, touchDue }
+  }
+
+  return {
+    async run(request, work) {
+      if (request.strict && request.readOnly) throw new TypeError('a strict unit cannot be read-only')
+      const key = hintKey(request.credential, request.selectors, request.access.kind === 'can')
+      for (let stale = 0; ; stale++) {
+        try {
+          const { value, caller, tasks, touchDue } = await options.pools[request.pool].transaction(
+            (transaction) => attempt(request, transaction, key, stale, work),
+            { readOnly: request.readOnly },
+          )
+          if (touchDue) options.onTouch?.(caller)
+          for (const task of tasks) await settle(task, options.onAfterCommitError)
+          return value
+        } catch (error) {
+          if (!(error instanceof EnterRefused)) throw error
+          if (error.refusal.kind === 'denied') {
+            hints.forget(key)
+            throw error.refusal.denial
+          }
+          if (stale > MAX_STALE_HINTS) throw error
+          hints.set(key, error.refusal.truth)
+        }
+      }
+    },
+  }
+}
+
+/** *Enter* said no: told apart from a handler's statement that failed by the flight it travelled in. */
+class EnterRefused extends Error {
+  override readonly name = 'EnterRefused'
+  readonly refusal: Refusal
+
+  constructor(refusal: Refusal, cause: unknown) {
+    super(`enter refused: ${refusal.kind}`, { cause })
+    this.refusal = refusal
+  }
+}
+
+async function sendEnter(transaction: Transaction, queries: readonly Query[], access: GuardedAccess, commit: boolean) {
+  try {
+    return await transaction.send(queries, { commit })
+  } catch (error) {
+    const refusal = readRefusal(error, access)
+    throw refusal === undefined ? error : new EnterRefused(refusal, error)
+  }
+}
+
+type Work<T> = (unit: Unit) => Promise<T>
+type Task = () => void | Promise<void>
+type Opened = { readonly entered: Entered; readonly grants: Grants; readonly first: Result | undefined }
+
+/** A route's database holds the role's grants ∩ the route's, so that an injection into a GET cannot delete. */
+function confinementOf(request: UnitRequest, caller: { userId: string; tenantId: string }, grants: Grants): Confinement {
+  const { access, readOnly } = request
+  const held = access.kind === 'can' ? intersectGrants(grants, access.permissions) : new Map()
+  return { tenantId: caller.tenantId, userId: caller.userId, grants: held, readOnly }
+}
+
+/** A hint under which the role lacks a grant is not bound: *enter* alone decides, and denies with the right answer. */
+function holdsAll(grants: Grants, access: GuardedAccess): boolean {
+  return access.kind !== 'can' || access.permissions.every((permission) => grants.has(permission))
+}
+
+async function settle(task: Task, onError: ((error: unknown) => void) | undefined): Promise<void> {
+  try {
+    await task()
+  } catch (error) {
+    onError?.(error)
+  }
+}
