@@ -48,7 +48,8 @@ export class AccessError extends Error {
  * @example config: { access: can('invoice:read') }
  */
 export function can(...permissions: readonly string[]): GuardedAccess {
-  if (permissions.length === 0) throw new AccessError('can() needs at least one permission, such as can("invoice:read")')
+  if (permissions.length === 0)
+    throw new AccessError('can() needs at least one permission, such as can("invoice:read")')
   for (const permission of permissions) {
     if (!PERMISSION.test(permission)) throw new AccessError(`can(): ${JSON.stringify(permission)} is not resource:verb`)
   }
@@ -67,20 +68,17 @@ export function signedIn(): GuardedAccess {
  */
 export function open(because: string): Access {
   if (because.trim().length < 10) throw new AccessError('open() needs a reason, such as open("health probe")')
-  return Object.freeze({ kind: 'open', because })
+  const access: Access = Object.freeze({ kind: 'open', because })
+  made.add(access)
+  return access
 }
 
 /** Whether a value was made by this module: a look-alike object is not an access (CWE-306). */
 export function isAccess(value: unknown): value is Access {
-  return typeof value === 'object' && value !== null && (made.has(value) || isOpen(value))
+  return typeof value === 'object' && value !== null && made.has(value)
 }
 
 const made = new WeakSet<object>()
-
-function isOpen(value: object): boolean {
-  const candidate = value as Partial<Access> & { because?: unknown }
-  return candidate.kind === 'open' && typeof candidate.because === 'string' && Object.isFrozen(value)
-}
 
 function guarded(access: Exclude<Access, { kind: 'open' }>): GuardedAccess {
   const full = Object.freeze({

@@ -59,7 +59,9 @@ export function readEntered(row: Row | undefined): Entered {
 }
 
 /** What *enter* meant by raising: a denial, or the truth that a stale hint missed. Anything else is a fault. */
-export type Refusal = { readonly kind: 'denied'; readonly denial: Denial } | { readonly kind: 'stale'; readonly truth: Hint }
+export type Refusal =
+  | { readonly kind: 'denied'; readonly denial: Denial }
+  | { readonly kind: 'stale'; readonly truth: Hint }
 
 /**
  * Recognises a denial by its place in the flight and its code: an SQLSTATE alone is no proof, for a handler's statement

@@ -62,7 +62,11 @@ export function createGuard(options: GuardOptions): Guard {
   const hints = createHints()
   const roles = createRoleBook()
 
-  async function enterWithFirst(request: UnitRequest, transaction: Transaction, hint: Hint | undefined): Promise<Opened> {
+  async function enterWithFirst(
+    request: UnitRequest,
+    transaction: Transaction,
+    hint: Hint | undefined,
+  ): Promise<Opened> {
     const { dialect } = options.pools[request.pool]
     const enter = enterQuery(request, hint, dialect)
     const hinted = hint === undefined ? undefined : roles.known(hint.version, hint.role)
@@ -151,7 +155,11 @@ type Task = () => void | Promise<void>
 type Opened = { readonly entered: Entered; readonly grants: Grants; readonly first: Result | undefined }
 
 /** A route's database holds the role's grants ∩ the route's, so that an injection into a GET cannot delete. */
-function confinementOf(request: UnitRequest, caller: { userId: string; tenantId: string }, grants: Grants): Confinement {
+function confinementOf(
+  request: UnitRequest,
+  caller: { userId: string; tenantId: string },
+  grants: Grants,
+): Confinement {
   const { access, readOnly } = request
   const held = access.kind === 'can' ? intersectGrants(grants, access.permissions) : new Map()
   return { tenantId: caller.tenantId, userId: caller.userId, grants: held, readOnly }

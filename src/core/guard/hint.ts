@@ -7,7 +7,12 @@ const MAX_HINTS = 10_000
  * What a process last saw for a credential. Untrusted: a statement may be bound from it,
  * and *enter* aborts the flight unless it is still true.
  */
-export type Hint = { readonly userId: string; readonly tenantId: string; readonly role: string; readonly version: string }
+export type Hint = {
+  readonly userId: string
+  readonly tenantId: string
+  readonly role: string
+  readonly version: string
+}
 
 /** Remembers hints by credential and the request's own tenant selectors. */
 export type Hints = {
