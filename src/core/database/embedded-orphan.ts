@@ -1,0 +1,69 @@
+import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { Account } from './embedded-account.ts'
+import type { Binaries } from './embedded-binaries.ts'
+import { programEnvironment } from './embedded-server.ts'
+import { processIdentity } from './process-identity.ts'
+
+const run = promisify(execFile)
+/** How long the orphan may take for a fast shutdown, in seconds; then its sessions are cut off. */
+const fastSeconds = 10
+const immediateSeconds = 5
+
+/**
+ * Stops a postgres of this data directory that outlived its parent (SIGKILL). Call only under the directory's lock:
+ * then nobody else owns it.
+ *
+ * @returns true when there was one
+ */
+export async function stopOrphan(
+  clusterDirectory: string,
+  binaries: Binaries,
+  account: Account,
+  log: (line: string) => void,
+): Promise<boolean> {
+  const pid = readPid(clusterDirectory)
+  if (pid === undefined || processIdentity(pid) === undefined) return false
+  // pg_ctl signals whatever process has the id: make sure that it is our postgres and not a later stranger.
+  if (!(await commandLine(pid)).includes(clusterDirectory)) return false
+  log(`stopping a PostgreSQL (process ${pid}) that an earlier run left behind`)
+  for (const [mode, seconds] of [
+    ['fast', fastSeconds],
+    ['immediate', immediateSeconds],
+  ] as const) {
+    try {
+      await run(binaries.pgCtl, ['stop', '-D', clusterDirectory, '-m', mode, '-w', '-t', String(seconds)], {
+        cwd: clusterDirectory,
+        env: programEnvironment(),
+        ...(account.uid === undefined ? {} : { uid: account.uid }),
+        ...(account.gid === undefined ? {} : { gid: account.gid }),
+      })
+      return true
+    } catch (error) {
+      log(`pg_ctl stop -m ${mode} failed: ${(error as Error).message.trim()}`)
+    }
+  }
+  return true
+}
+
+function readPid(clusterDirectory: string): number | undefined {
+  try {
+    const pid = Number.parseInt(readFileSync(join(clusterDirectory, 'postmaster.pid'), 'utf8'), 10)
+    return pid > 1 ? pid : undefined
+  } catch {
+    return undefined
+  }
+}
+
+async function commandLine(pid: number): Promise<string> {
+  try {
+    if (process.platform === 'linux') return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+    if (process.platform === 'win32')
+      return (await run('wmic', ['process', 'where', `processid=${pid}`, 'get', 'commandline'])).stdout
+    return (await run('ps', ['-o', 'command=', '-p', String(pid)])).stdout
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,176 @@
+import type { Connection, Submittable } from 'pg'
+import { encodeFlight, type WireStep } from './encoder.ts'
+import type { ServerReport } from './errors.ts'
+import type { KnownStatement, KnownStatements } from './known-statements.ts'
+import { type FieldDescription, readRow, type RowReader, rowReader } from './row-reader.ts'
+import type { Result, Row } from './statement.ts'
+
+/** One statement under way. `known` is set from the start for a name the connection has, else when ParseComplete comes. */
+export type FlightStep = WireStep & { known: KnownStatement | undefined }
+
+/** Transaction status of ReadyForQuery: idle, in a transaction, in a failed one. */
+export type TransactionStatus = 'I' | 'T' | 'E'
+
+/** How a flight ended. `tags` are the command tags of the steps that completed. */
+export type FlightEnd = {
+  readonly results: readonly Result[]
+  readonly tags: readonly string[]
+  readonly status: TransactionStatus
+  readonly failure: { readonly report: ServerReport; readonly index: number } | undefined
+}
+
+/**
+ * Several statements in one write under one Sync: a custom query for `pg`. It counts every answer against what was
+ * sent; whatever does not fit is a surprise, upon which the connection must be destroyed.
+ */
+export class Flight implements Submittable {
+  readonly #closes: readonly string[]
+  readonly #steps: readonly FlightStep[]
+  readonly #statements: KnownStatements
+  readonly #settle: (end: FlightEnd | Error) => void
+  readonly #results: Result[] = []
+  readonly #tags: string[] = []
+  #rows: Row[] = []
+  #reader: RowReader | null | undefined
+  #described = false
+  /** Index of the next step whose Parse is unanswered. */
+  #parsed = 0
+  #failure: FlightEnd['failure']
+  #submitted = false
+
+  /**
+   * @param settle - called exactly once: with the end, or with an Error after which the connection is not usable
+   */
+  constructor(
+    closes: readonly string[],
+    steps: readonly FlightStep[],
+    statements: KnownStatements,
+    settle: (end: FlightEnd | Error) => void,
+  ) {
+    this.#closes = closes
+    this.#steps = steps
+    this.#statements = statements
+    this.#settle = settle
+  }
+
+  /** Have the messages been handed to the socket? Then a lost connection says nothing about what was done. */
+  get submitted(): boolean {
+    return this.#submitted
+  }
+
+  /** Index of the step that is being answered; the number of steps when all have completed. */
+  get completed(): number {
+    return this.#tags.length
+  }
+
+  submit(connection: Connection): null {
+    this.#submitted = true
+    connection.stream.write(encodeFlight(this.#closes, this.#steps))
+    return null
+  }
+
+  /** `pg` has no call for this: the connection's owner listens and tells. */
+  handleParseComplete(): void {
+    while (this.#parsed < this.#steps.length && !this.#steps[this.#parsed]?.parse) this.#parsed++
+    const step = this.#steps[this.#parsed++]
+    if (step === undefined) return this.#surprise('ParseComplete')
+    if (step.statement.name !== '') step.known = this.#statements.add(step.statement)
+  }
+
+  handleRowDescription(message: { readonly fields: readonly FieldDescription[] }): void {
+    this.#describe(rowReader(message.fields))
+  }
+
+  handleNoData(): void {
+    this.#describe(null)
+  }
+
+  #describe(reader: RowReader | null): void {
+    const step = this.#steps[this.#tags.length]
+    if (step === undefined || !step.describe || this.#described) return this.#surprise('RowDescription')
+    this.#described = true
+    this.#reader = reader
+    if (step.known !== undefined) step.known.reader = reader
+  }
+
+  handleDataRow(message: { readonly fields: readonly (string | null)[] }): void {
+    const reader = this.#described ? this.#reader : this.#steps[this.#tags.length]?.known?.reader
+    if (reader === undefined || reader === null) return this.#surprise('DataRow')
+    try {
+      this.#rows.push(readRow(reader, message.fields))
+    } catch (error) {
+      this.#surprise('DataRow', error)
+    }
+  }
+
+  handleCommandComplete(message: { readonly text: string }): void {
+    this.#complete(message.text)
+  }
+
+  handleEmptyQuery(): void {
+    this.#complete('')
+  }
+
+  #complete(tag: string): void {
+    if (this.#tags.length >= this.#steps.length || this.#failure !== undefined) return this.#surprise('CommandComplete')
+    this.#results.push({ rows: this.#rows, rowCount: countOf(tag) })
+    this.#tags.push(tag)
+    this.#rows = []
+    this.#described = false
+    this.#reader = undefined
+  }
+
+  /** An ErrorResponse, or an Error of the connection itself. ReadyForQuery follows only the first kind. */
+  handleError(
+    error: Error & Partial<Record<'code' | 'severity' | 'detail' | 'schema' | 'table' | 'constraint', string>>,
+  ): void {
+    if (error.severity === undefined || error.code === undefined) return this.#settle(error)
+    this.#failure ??= {
+      index: this.#tags.length,
+      report: {
+        sqlstate: error.code,
+        severity: error.severity,
+        message: error.message,
+        detail: error.detail,
+        schema: error.schema,
+        table: error.table,
+        constraint: error.constraint,
+      },
+    }
+  }
+
+  /** The connection's owner tells: after an error `pg` no longer does. */
+  end(status: TransactionStatus): void {
+    if (this.#failure === undefined && this.#tags.length !== this.#steps.length) return this.#surprise('ReadyForQuery')
+    this.#settle({ results: this.#results, tags: this.#tags, status, failure: this.#failure })
+  }
+
+  handleReadyForQuery(): void {}
+
+  handlePortalSuspended(): void {
+    this.#surprise('PortalSuspended')
+  }
+
+  handleCopyInResponse(): void {
+    this.#surprise('CopyInResponse')
+  }
+
+  handleCopyData(): void {
+    this.#surprise('CopyData')
+  }
+
+  /** The failure so far, for the owner to judge when the connection ends before ReadyForQuery. */
+  get failure(): FlightEnd['failure'] {
+    return this.#failure
+  }
+
+  #surprise(message: string, cause?: unknown): void {
+    this.#settle(new Error(`unexpected ${message}`, { cause }))
+  }
+}
+
+/** The number a command tag ends with: `INSERT 0 3` → 3, `SELECT 5` → 5, `BEGIN` → 0. */
+function countOf(tag: string): number {
+  const count = Number.parseInt(tag.slice(tag.lastIndexOf(' ') + 1), 10)
+  return Number.isNaN(count) ? 0 : count
+}

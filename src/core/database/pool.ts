@@ -1,0 +1,264 @@
+import { type Carry, carryFlight } from './carry.ts'
+import { Connection, type ConnectionOptions } from './connection.ts'
+import { type ConnectionTarget, readTarget } from './connection-target.ts'
+import type { Dialect } from './dialect.ts'
+import { DatabaseError } from './errors.ts'
+import { type RetryOptions, runWithRetry, systemClock } from './retry.ts'
+import { carrySequentially } from './sequential.ts'
+import { PooledTransaction, type Transaction, type TransactionHost, type TransactionOptions } from './transaction.ts'
+
+export type { ConnectionTarget } from './connection-target.ts'
+
+/** How a pool is made. Times are in milliseconds. */
+export type PoolOptions = {
+  readonly connection: ConnectionTarget
+  /** Most connections. */
+  readonly size: number
+  /** Shown in the server's list of sessions. */
+  readonly applicationName: string
+  /** Speak as to this database; found out if left out. `cockroachdb` also suits a pooler in transaction mode. */
+  readonly dialect?: Dialect
+  readonly statementTimeoutMs?: number
+  readonly transactionTimeoutMs?: number
+  readonly acquireTimeoutMs?: number
+  readonly mode?: 'flight' | 'sequential'
+}
+
+/** Numbers for metrics. */
+export type PoolStats = {
+  readonly size: number
+  readonly idle: number
+  readonly waiting: number
+  readonly created: number
+  readonly destroyed: number
+  readonly flights: number
+}
+
+/** Connections to one database as one role. */
+export type Pool = {
+  readonly dialect: Dialect
+  /**
+   * Takes a connection for a transaction. Nothing is sent yet.
+   *
+   * @throws DatabaseError `pool_exhausted`, `pool_closed`, `database_unavailable`
+   */
+  begin(o?: TransactionOptions): Promise<Transaction>
+  /**
+   * Runs work in a transaction and commits it, unless the work has committed or rolled back itself. After a
+   * serialization failure the work runs again from the start, so it must have no effect outside the database.
+   *
+   * @throws what the work throws, and what `begin` and `send` throw
+   */
+  transaction<T>(work: (transaction: Transaction) => Promise<T>, o?: TransactionOptions & RetryOptions): Promise<T>
+  /** Takes no new work, waits for transactions under way (they have their own time limit), closes all connections. */
+  close(): Promise<void>
+  readonly stats: PoolStats
+}
+
+/** A statement may take as long as a transaction. */
+const defaultStatementTimeoutMs = 5_000
+/** `design.md`: a transaction lives at most 5 s. Longer ones hold back revocations and clean-up. */
+const defaultTransactionTimeoutMs = 5_000
+/** Longer than most bursts last, shorter than clients wait. */
+const defaultAcquireTimeoutMs = 5_000
+/** More waiters than this for each connection would only time out (CWE-770). */
+const waitersPerConnection = 64
+const connectTimeoutMs = 5_000
+/** Connections are renewed, so that load spreads over the nodes of a cluster; jitter keeps them from going all at once. */
+const lifetimeMs = 300_000
+const lifetimeJitter = 0.1
+/** Prepared names a connection; a server keeps a plan of some 10–50 kB for each. */
+const statementLimit = 256
+
+type Waiter = { resolve(connection: Connection): void; reject(error: Error): void; timer: NodeJS.Timeout }
+
+/**
+ * Makes a pool: connects once, checks the session's invariants and finds out the dialect.
+ *
+ * @throws DatabaseError `database_unavailable`, `database_unsupported`, `startup_invariant`, `database_target_invalid`
+ */
+export async function createPool(o: PoolOptions): Promise<Pool> {
+  const pool = new ConnectionPool(o)
+  await pool.open()
+  return pool
+}
+
+class ConnectionPool implements Pool {
+  readonly #options: PoolOptions
+  readonly #connecting: ConnectionOptions
+  readonly #carry: Carry
+  readonly #all = new Set<Connection>()
+  /** Last in, first out: the connection used last has the warmest caches. */
+  readonly #idle: Connection[] = []
+  readonly #waiters: Waiter[] = []
+  #dialect: Dialect = 'postgresql'
+  #opening = 0
+  #closed: (() => void) | undefined
+  #isClosing = false
+  #epoch = 0
+  #created = 0
+  #destroyed = 0
+  #flights = 0
+
+  constructor(o: PoolOptions) {
+    if (!Number.isInteger(o.size) || o.size < 1) throw new RangeError('a pool needs at least one connection')
+    this.#options = o
+    const statementTimeoutMs = o.statementTimeoutMs ?? defaultStatementTimeoutMs
+    this.#connecting = {
+      address: readTarget(o.connection),
+      applicationName: o.applicationName,
+      connectTimeoutMs,
+      statementLimit,
+      statementTimeoutMs,
+      idleInTransactionTimeoutMs: 2 * (o.transactionTimeoutMs ?? defaultTransactionTimeoutMs),
+    }
+    this.#carry = o.mode === 'sequential' ? carrySequentially : carryFlight
+  }
+
+  get dialect(): Dialect {
+    return this.#dialect
+  }
+
+  get stats(): PoolStats {
+    return {
+      size: this.#all.size,
+      idle: this.#idle.length,
+      waiting: this.#waiters.length,
+      created: this.#created,
+      destroyed: this.#destroyed,
+      flights: this.#flights,
+    }
+  }
+
+  /** Connects the first connection. */
+  async open(): Promise<void> {
+    const first = await this.#connect()
+    this.#dialect = this.#options.dialect ?? first.dialect
+    this.#idle.push(first)
+  }
+
+  begin(o: TransactionOptions = {}): Promise<Transaction> {
+    return this.#begin(o)
+  }
+
+  transaction<T>(
+    work: (transaction: Transaction) => Promise<T>,
+    o: TransactionOptions & RetryOptions = {},
+  ): Promise<T> {
+    return runWithRetry(() => this.#begin(o), work, o, systemClock)
+  }
+
+  async close(): Promise<void> {
+    this.#isClosing = true
+    for (const waiter of this.#waiters.splice(0)) {
+      clearTimeout(waiter.timer)
+      waiter.reject(new DatabaseError('pool_closed'))
+    }
+    await Promise.all(this.#idle.splice(0).map((connection) => connection.close()))
+    if (this.#all.size === 0 && this.#opening === 0) return
+    await new Promise<void>((resolve) => {
+      this.#closed = resolve
+    })
+  }
+
+  async #begin(o: TransactionOptions): Promise<PooledTransaction> {
+    const connection = await this.#acquire()
+    if (connection.epoch !== this.#epoch) {
+      connection.forgetStatements()
+      connection.epoch = this.#epoch
+    }
+    return new PooledTransaction(connection, this.#host, o)
+  }
+
+  get #host(): TransactionHost {
+    return {
+      dialect: this.#dialect,
+      carry: this.#carry,
+      timeoutMs: this.#options.transactionTimeoutMs ?? defaultTransactionTimeoutMs,
+      release: (connection) => this.#release(connection),
+      countFlight: () => {
+        this.#flights++
+      },
+      forgetStatements: () => {
+        this.#epoch++
+      },
+    }
+  }
+
+  #acquire(): Promise<Connection> | Connection {
+    if (this.#isClosing) throw new DatabaseError('pool_closed')
+    for (let connection = this.#idle.pop(); connection !== undefined; connection = this.#idle.pop()) {
+      if (!connection.isUsable) continue
+      if (connection.expiresAt > performance.now()) return connection
+      void connection.close()
+    }
+    if (this.#waiters.length >= waitersPerConnection * this.#options.size) throw new DatabaseError('pool_exhausted')
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
+        reject(new DatabaseError('pool_exhausted'))
+      }, this.#options.acquireTimeoutMs ?? defaultAcquireTimeoutMs)
+      const waiter: Waiter = { resolve, reject, timer }
+      this.#waiters.push(waiter)
+      this.#grow()
+    })
+  }
+
+  #grow(): void {
+    const wanted = Math.min(this.#options.size - this.#all.size - this.#opening, this.#waiters.length - this.#opening)
+    for (let count = 0; count < wanted; count++) {
+      this.#connect().then(
+        (connection) => this.#give(connection),
+        (error: Error) => {
+          // Whoever waits longest is told; the others may still get a connection that is given back.
+          const waiter = this.#waiters.shift()
+          if (waiter === undefined) return
+          clearTimeout(waiter.timer)
+          waiter.reject(error)
+        },
+      )
+    }
+  }
+
+  async #connect(): Promise<Connection> {
+    this.#opening++
+    try {
+      const connection = await Connection.open(this.#connecting, (ended) => this.#remove(ended))
+      this.#created++
+      this.#all.add(connection)
+      connection.epoch = this.#epoch
+      connection.expiresAt = performance.now() + lifetimeMs * (1 + lifetimeJitter * (2 * Math.random() - 1))
+      return connection
+    } finally {
+      this.#opening--
+      this.#settleClose()
+    }
+  }
+
+  #release(connection: Connection): void {
+    if (!connection.isUsable) return this.#grow()
+    if (connection.expiresAt <= performance.now()) void connection.close()
+    else this.#give(connection)
+  }
+
+  #give(connection: Connection): void {
+    if (this.#isClosing) return void connection.close()
+    const waiter = this.#waiters.shift()
+    if (waiter === undefined) return void this.#idle.push(connection)
+    clearTimeout(waiter.timer)
+    waiter.resolve(connection)
+  }
+
+  #remove(connection: Connection): void {
+    if (!this.#all.delete(connection)) return
+    this.#destroyed++
+    const index = this.#idle.indexOf(connection)
+    if (index >= 0) this.#idle.splice(index, 1)
+    if (!this.#isClosing) this.#grow()
+    this.#settleClose()
+  }
+
+  #settleClose(): void {
+    if (this.#isClosing && this.#all.size === 0 && this.#opening === 0) this.#closed?.()
+  }
+}

@@ -1,0 +1,87 @@
+import { type Carry, type LoadEnd, commitStatement, rollbackStatement, surpriseOf } from './carry.ts'
+import type { Connection, FlightLoss } from './connection.ts'
+import { assertSendable, encodeValues } from './encoder.ts'
+import type { FlightEnd, TransactionStatus } from './flight.ts'
+import type { Query, Result, Row } from './statement.ts'
+
+/**
+ * The plain path: each statement by `pg`'s own query, one after another, with BEGIN and COMMIT said. It is the
+ * executable specification of a flight – same results, same failures, same state afterwards – and has no part in
+ * serving requests. One contract suite runs over both.
+ */
+export const carrySequentially: Carry = async (connection, load) => {
+  // What cannot be sent must be found before anything is.
+  for (const { statement, values } of load.queries) {
+    assertSendable(statement)
+    encodeValues(values)
+  }
+  const results: Result[] = []
+  const tags: string[] = []
+  let index = -1
+  try {
+    if (load.opening !== undefined) await run(connection, { statement: load.opening, values: [] })
+    for (const query of load.queries) {
+      index++
+      const { result, tag } = await run(connection, query)
+      results.push(result)
+      tags.push(tag)
+    }
+    index = load.queries.length
+    if (load.commit) tags.push((await run(connection, { statement: commitStatement, values: [] })).tag)
+  } catch (error) {
+    return fail(connection, load.implicit, results, index, error as Error)
+  }
+  const status = statusOf(connection)
+  return { results, status, failure: undefined, surprise: surpriseOf(load, tags, status) }
+}
+
+async function run(connection: Connection, { statement, values }: Query): Promise<{ result: Result; tag: string }> {
+  const config = { name: statement.name, text: statement.text, values: [...values], queryMode: 'extended' }
+  const answer = await connection.client.query<Row>(config)
+  const rowCount = answer.rowCount ?? 0
+  return {
+    result: { rows: answer.rows.map((row) => ({ ...row })), rowCount },
+    tag: `${answer.command}${rowCount > 0 ? ` ${rowCount}` : ''}`,
+  }
+}
+
+async function fail(
+  connection: Connection,
+  implicit: boolean,
+  results: readonly Result[],
+  index: number,
+  error: Error & Partial<Record<'code' | 'severity' | 'detail' | 'schema' | 'table' | 'constraint', string>>,
+): Promise<LoadEnd | FlightLoss> {
+  const failure: FlightEnd['failure'] =
+    error.severity === undefined || error.code === undefined
+      ? undefined
+      : {
+          index,
+          report: {
+            sqlstate: error.code,
+            severity: error.severity,
+            message: error.message,
+            detail: error.detail,
+            schema: error.schema,
+            table: error.table,
+            constraint: error.constraint,
+          },
+        }
+  if (failure === undefined || failure.report.severity !== 'ERROR') {
+    connection.destroy(error)
+    return { cause: error, submitted: true, failure }
+  }
+  // The answer to the failed statement ends with ReadyForQuery, which `pg` takes before the next query starts.
+  if (implicit) await run(connection, { statement: rollbackStatement, values: [] })
+  const status = implicit ? statusOf(connection) : 'E'
+  return { results, status, failure, surprise: undefined }
+}
+
+function statusOf(connection: Connection): TransactionStatus {
+  return connection.client.getTransactionStatus() ?? 'I'
+}
+
+/** ROLLBACK by the plain path. */
+export async function rollBackSequentially(connection: Connection): Promise<void> {
+  await run(connection, { statement: rollbackStatement, values: [] })
+}

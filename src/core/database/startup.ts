@@ -1,0 +1,61 @@
+import { type ServerVersion, readVersion } from './dialect.ts'
+import { DatabaseError } from './errors.ts'
+
+/** Times a session is started with, in milliseconds; 0: none. */
+export type SessionTimes = { readonly statementTimeoutMs: number; readonly idleInTransactionTimeoutMs: number }
+
+/**
+ * Settings every session starts with. What the kernel proved must be what the server executes, so what changes the
+ * meaning of a text is pinned – quoting, encoding, name look-up – and so is the isolation that stands for BEGIN
+ * ISOLATION LEVEL SERIALIZABLE. The output formats are the ones the type parsers read.
+ */
+const pinned: Readonly<Record<string, { readonly start: string; readonly shown: readonly string[] }>> = {
+  default_transaction_isolation: { start: 'serializable', shown: ['serializable'] },
+  default_transaction_read_only: { start: 'off', shown: ['off'] },
+  standard_conforming_strings: { start: 'on', shown: ['on'] },
+  search_path: { start: '', shown: ['', '""'] },
+  client_encoding: { start: 'UTF8', shown: ['UTF8', 'utf8'] },
+  TimeZone: { start: 'UTC', shown: ['UTC'] },
+  DateStyle: { start: 'ISO', shown: ['ISO', 'ISO, MDY', 'ISO, DMY', 'ISO, YMD'] },
+  IntervalStyle: { start: 'postgres', shown: ['postgres'] },
+  bytea_output: { start: 'hex', shown: ['hex'] },
+}
+
+/** The `options` field of the start-up packet. */
+export function startupOptions(times: SessionTimes): string {
+  const all = Object.entries(pinned).map(([name, { start }]): [string, string] => [name, start])
+  all.push(['statement_timeout', String(times.statementTimeoutMs)])
+  all.push(['idle_in_transaction_session_timeout', String(times.idleInTransactionTimeoutMs)])
+  return all.map(([name, value]) => `-c ${name}=${value}`).join(' ')
+}
+
+/** Asks a new session what it is and whether the settings arrived: a proxy in between may drop them. */
+export const startupCheck = `SELECT pg_catalog.version() AS version, pg_catalog.current_setting('server_version_num') AS version_number, ${Object.keys(
+  pinned,
+)
+  .map((name) => `pg_catalog.current_setting('${name}') AS "${name}"`)
+  .join(', ')}`
+
+/**
+ * Judges the answer to `startupCheck`.
+ *
+ * @throws DatabaseError `startup_invariant` naming the setting, `database_unsupported` naming version and floor
+ */
+export function judgeStartup(row: Readonly<Record<string, unknown>>): ServerVersion {
+  const version = readVersion(String(row['version']), Number(row['version_number']))
+  if (!version.supported) {
+    throw new DatabaseError(
+      'database_unsupported',
+      `The database is ${version.text}; Holdfast needs ${version.dialect === 'postgresql' ? 'PostgreSQL' : 'CockroachDB'} ${version.floor} or later.`,
+    )
+  }
+  for (const [name, { start, shown }] of Object.entries(pinned)) {
+    const value = String(row[name])
+    if (shown.includes(value)) continue
+    throw new DatabaseError(
+      'startup_invariant',
+      `The session's ${name} is "${value}" and not "${start}". A proxy may have dropped the start-up options.`,
+    )
+  }
+  return version
+}
