@@ -152,7 +152,8 @@ REVOKE ALL ON FUNCTION holdfast.enter FROM PUBLIC;
 -- next as holdfast_enter
 GRANT EXECUTE ON FUNCTION holdfast.enter TO holdfast_app, holdfast_identity;
 -- next as holdfast_enter
--- For routes that say `strict`: locks the rows that enter is about to judge, so that no change of them overlaps.
+-- For routes that say `strict`: locks the rows that enter has judged, so that no change of them overlaps. NO KEY, so that
+-- foreign keys onto them are not held up (CockroachDB takes it for FOR UPDATE).
 CREATE FUNCTION holdfast.enter_strict(
   kind TEXT,
   credential BYTEA,
@@ -179,12 +180,12 @@ BEGIN
   SELECT e.user_id, e.tenant_id, e.role, e.grants_version, e.credential_id, e.assurance, e.authenticated_at, e.touch_due
   INTO entered_user, entered_tenant, role, grants_version, credential_id, assurance, authenticated_at, touch_due
   FROM holdfast.enter(kind, credential, selectors, tenant_needed, required, assurance_needed, max_age_seconds, hint) e;
-  SELECT s.id INTO locked FROM holdfast.sessions s WHERE s.token_hash = credential FOR UPDATE;
-  SELECT u.id INTO locked FROM holdfast.users u WHERE u.id = entered_user::UUID FOR UPDATE;
+  SELECT s.id INTO locked FROM holdfast.sessions s WHERE s.token_hash = credential FOR NO KEY UPDATE;
+  SELECT u.id INTO locked FROM holdfast.users u WHERE u.id = entered_user::UUID FOR NO KEY UPDATE;
   IF entered_tenant <> '' THEN
-    SELECT t.id INTO locked FROM holdfast.tenants t WHERE t.id = entered_tenant::UUID FOR UPDATE;
+    SELECT t.id INTO locked FROM holdfast.tenants t WHERE t.id = entered_tenant::UUID FOR NO KEY UPDATE;
     SELECT m.user_id INTO locked FROM holdfast.memberships m
-    WHERE m.tenant_id = entered_tenant::UUID AND m.user_id = entered_user::UUID FOR UPDATE;
+    WHERE m.tenant_id = entered_tenant::UUID AND m.user_id = entered_user::UUID FOR NO KEY UPDATE;
   END IF;
   user_id := entered_user;
   tenant_id := entered_tenant;
