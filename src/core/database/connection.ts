@@ -5,6 +5,7 @@ import { assertSendable, encodeValues } from './encoder.ts'
 import { DatabaseError } from './errors.ts'
 import { Flight, type FlightEnd, type FlightStep, type TransactionStatus } from './flight.ts'
 import { KnownStatements } from './known-statements.ts'
+import type { RoleName } from './roles.ts'
 import { type SessionTimes, judgeStartup, startupCheck, startupOptions } from './startup.ts'
 import type { Query } from './statement.ts'
 
@@ -14,6 +15,8 @@ export type ConnectionOptions = SessionTimes & {
   readonly applicationName: string
   readonly connectTimeoutMs: number
   readonly statementLimit: number
+  /** Role to take on after signing in, for the migrator alone. */
+  readonly role?: RoleName
 }
 
 /** What is known when a connection ends in the middle of a flight. */
@@ -81,6 +84,7 @@ export class Connection {
       await client.connect()
       const { rows } = await client.query<Record<string, unknown>>(startupCheck)
       const version = judgeStartup(rows[0] ?? {})
+      if (o.role !== undefined) await client.query(`SET ROLE ${o.role}`)
       return new Connection(client, version, o.statementLimit, onEnd)
     } catch (error) {
       void client.end().catch(ignore)

@@ -4,6 +4,7 @@ import { type ConnectionTarget, readTarget } from './connection-target.ts'
 import type { Dialect } from './dialect.ts'
 import { DatabaseError } from './errors.ts'
 import { type RetryOptions, runWithRetry, systemClock } from './retry.ts'
+import type { RoleName } from './roles.ts'
 import { carrySequentially } from './sequential.ts'
 import { PooledTransaction, type Transaction, type TransactionHost, type TransactionOptions } from './transaction.ts'
 
@@ -22,6 +23,8 @@ export type PoolOptions = {
   readonly transactionTimeoutMs?: number
   readonly acquireTimeoutMs?: number
   readonly mode?: 'flight' | 'sequential'
+  /** Role to take on after signing in, for the migrator alone: login roles are what they are. */
+  readonly role?: RoleName
 }
 
 /** Numbers for metrics. */
@@ -111,6 +114,7 @@ class ConnectionPool implements Pool {
       statementLimit,
       statementTimeoutMs,
       idleInTransactionTimeoutMs: 2 * (o.transactionTimeoutMs ?? defaultTransactionTimeoutMs),
+      ...(o.role === undefined ? {} : { role: o.role }),
     }
     this.#carry = o.mode === 'sequential' ? carrySequentially : carryFlight
   }

@@ -100,6 +100,7 @@ export function databaseGrants(database: string): readonly string[] {
   return [
     `REVOKE ALL ON DATABASE ${database} FROM PUBLIC`,
     `GRANT CONNECT ON DATABASE ${database} TO ${loginRoleNames.join(', ')}`,
+    `GRANT CREATE ON DATABASE ${database} TO holdfast_owner`,
     'REVOKE ALL ON SCHEMA public FROM PUBLIC',
   ]
 }

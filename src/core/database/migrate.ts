@@ -1,0 +1,177 @@
+import { randomUUID } from 'node:crypto'
+import { Connection } from './connection.ts'
+import { type ConnectionTarget, readTarget } from './connection-target.ts'
+import { hasTransactionalDdl } from './dialect.ts'
+import { DatabaseError } from './errors.ts'
+import { type HeldLease, holdLease } from './lease.ts'
+import { type Migration, ownMigrations, readMigrations } from './migration-file.ts'
+import { bootstrapStatements, existsAlready, pendingOf, readApplied, readSteps } from './migration-ledger.ts'
+import { runStepAtomically, runStepInDoubt } from './migration-step.ts'
+import { createPool, type Pool } from './pool.ts'
+import { type RoleGrants, seedRoles } from './role-seed.ts'
+
+/** What `migrate` is to do. */
+export type MigrateOptions = {
+  /** The database, as holdfast_migrator. */
+  readonly target: ConnectionTarget
+  /** Folder of the files; the package's own if left out. */
+  readonly directory?: URL
+  /** Role definitions to make current; none: roles are left alone. */
+  readonly roleGrants: RoleGrants
+  readonly log?: (line: string) => void
+}
+
+/** What `migrate` has done. */
+export type MigrationReport = {
+  /** Names of the files applied by this run. */
+  readonly applied: readonly string[]
+  /** How many files the database has now. */
+  readonly total: number
+  /** Version of the role definitions that is current now, if roles were given. */
+  readonly roles: { readonly version: string; readonly changed: boolean } | undefined
+}
+
+/** Whether a database is up to date. */
+export type MigrationStatus = {
+  readonly current: boolean
+  readonly applied: readonly string[]
+  readonly pending: readonly string[]
+}
+
+/** A holder that died is waited for this long; a statement may take longer, the lease is renewed meanwhile. */
+const leaseSeconds = 30
+/** How long another process's migrations are waited for. */
+const waitMs = 300_000
+const waitStepMs = 50
+const bootstrapTries = 10
+
+/**
+ * Brings a database up to date: numbered files in order, each statement recorded, under the lease `migrate`. May be run
+ * by several processes at once, and again after a crash at any point.
+ *
+ * @throws DatabaseError `migration_file_invalid`, `migration_changed`, `migration_unknown`, `migration_failed`,
+ * `migration_in_doubt`, `lease_held`, `lease_lost`, and those of `createPool`
+ */
+export async function migrate(o: MigrateOptions): Promise<MigrationReport> {
+  const log = o.log ?? (() => undefined)
+  const connection = await openMigrator(o.target)
+  let pool: Pool | undefined
+  let lease: HeldLease | undefined
+  try {
+    await bootstrap(connection)
+    pool = await createPool({
+      connection: o.target,
+      size: 1,
+      applicationName: 'holdfast migrate',
+      role: 'holdfast_owner',
+    })
+    lease = await waitForLease(pool, log)
+    const files = await readMigrations(o.directory ?? ownMigrations, connection.dialect)
+    const pending = pendingOf(files, await readApplied(connection))
+    for (const migration of pending) {
+      log(`applying ${migration.name}`)
+      await apply(connection, migration, lease)
+    }
+    const roles = Object.keys(o.roleGrants).length === 0 ? undefined : await seedRoles(pool, o.roleGrants)
+    return { applied: pending.map(({ name }) => name), total: files.length, roles }
+  } finally {
+    await lease?.release().catch(() => undefined)
+    await pool?.close()
+    await connection.close()
+  }
+}
+
+/**
+ * Compares a database with the files, without changing anything. Any role that may read `holdfast.migrations` will do.
+ *
+ * @throws DatabaseError `migration_changed`; a database that is ahead – a newer version is being rolled out – is current
+ */
+export async function migrationStatus(
+  target: ConnectionTarget,
+  directory: URL = ownMigrations,
+): Promise<MigrationStatus> {
+  const connection = await openMigrator(target, false)
+  try {
+    const files = await readMigrations(directory, connection.dialect)
+    const applied = await readApplied(connection)
+    const pending = pendingOf(
+      files,
+      applied.filter(({ version }) => version <= files.length),
+    )
+    return {
+      current: pending.length === 0,
+      applied: applied.map(({ name }) => name),
+      pending: pending.map(({ name }) => name),
+    }
+  } finally {
+    await connection.close()
+  }
+}
+
+async function openMigrator(target: ConnectionTarget, asOwner = true): Promise<Connection> {
+  const address = readTarget(target)
+  return Connection.open(
+    {
+      address,
+      applicationName: 'holdfast migrate',
+      connectTimeoutMs: 5_000,
+      statementLimit: 64,
+      // An index on a large table takes as long as it takes.
+      statementTimeoutMs: 0,
+      idleInTransactionTimeoutMs: 0,
+      ...(asOwner ? { role: 'holdfast_owner' as const } : {}),
+    },
+    () => undefined,
+  )
+}
+
+async function bootstrap(connection: Connection): Promise<void> {
+  for (const statement of bootstrapStatements) {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await connection.client.query(statement)
+        break
+      } catch (error) {
+        if (attempt >= bootstrapTries || !existsAlready.has((error as { code?: string }).code ?? '')) throw error
+      }
+    }
+  }
+}
+
+async function waitForLease(pool: Pool, log: (line: string) => void): Promise<HeldLease> {
+  const holder = `${process.pid}-${randomUUID()}`
+  const start = performance.now()
+  for (let isFirst = true; ; isFirst = false) {
+    const lease = await holdLease(pool, 'migrate', holder, leaseSeconds)
+    if (lease !== undefined) return lease
+    if (isFirst) log('another process is migrating; waiting')
+    if (performance.now() - start > waitMs) throw new DatabaseError('lease_held', 'Another process is still migrating.')
+    await new Promise((resolve) => setTimeout(resolve, waitStepMs))
+  }
+}
+
+async function apply(connection: Connection, migration: Migration, lease: HeldLease): Promise<void> {
+  const recorded = await readSteps(connection, migration.version)
+  const run = hasTransactionalDdl(connection.dialect) ? runStepAtomically : runStepInDoubt
+  for (const [index, step] of migration.steps.entries()) {
+    const earlier = recorded.get(index)
+    if (earlier !== undefined && earlier.digest !== step.digest) {
+      throw new DatabaseError(
+        'migration_changed',
+        `Statement ${index + 1} of "${migration.name}" was changed after it was run.`,
+      )
+    }
+    if (earlier?.done === true) continue
+    lease.lost.throwIfAborted()
+    await run({ connection, migration, index, step, recorded: earlier, holder: lease.holder })
+  }
+  const { client } = connection
+  await client.query('BEGIN')
+  await client.query('INSERT INTO holdfast.migrations (version, name, digest) VALUES ($1::INT8, $2::TEXT, $3::TEXT)', [
+    migration.version,
+    migration.name,
+    migration.digest,
+  ])
+  await client.query('DELETE FROM holdfast.migration_steps WHERE version = $1::INT8', [migration.version])
+  await client.query('COMMIT')
+}

@@ -1,0 +1,88 @@
+import type { Connection } from './connection.ts'
+import { DatabaseError } from './errors.ts'
+import type { Migration } from './migration-file.ts'
+
+/**
+ * What the runner itself needs before the first migration. Each may be run again at any time.
+ * A file's statements are recorded one by one in `migration_steps`, and as a whole in `migrations` at its end.
+ */
+export const bootstrapStatements = [
+  'CREATE SCHEMA IF NOT EXISTS holdfast',
+  'CREATE SCHEMA IF NOT EXISTS tenancy',
+  `CREATE TABLE IF NOT EXISTS holdfast.migrations (
+  version INT8 PRIMARY KEY,
+  name TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  applied_at TIMESTAMPTZ NOT NULL DEFAULT now()
+)`,
+  `CREATE TABLE IF NOT EXISTS holdfast.migration_steps (
+  version INT8 NOT NULL,
+  step INT8 NOT NULL,
+  digest TEXT NOT NULL,
+  done BOOL NOT NULL,
+  PRIMARY KEY (version, step)
+)`,
+  `CREATE TABLE IF NOT EXISTS holdfast.leases (
+  name TEXT PRIMARY KEY,
+  holder TEXT NOT NULL,
+  expires_at TIMESTAMPTZ NOT NULL
+)`,
+] as const
+
+/** What "exists already" looks like: two runners may bootstrap at once, and on PostgreSQL IF NOT EXISTS can still collide. */
+export const existsAlready = new Set(['23505', '42P06', '42P07', '42710', '42701', '42723'])
+
+/** A migration that the database has. */
+export type AppliedMigration = { readonly version: number; readonly name: string; readonly digest: string }
+
+/** A statement of an unfinished file that was begun, and perhaps done. */
+export type RecordedStep = { readonly digest: string; readonly done: boolean }
+
+/** Reads which migrations the database has; none if the runner was never there. */
+export async function readApplied(connection: Connection): Promise<AppliedMigration[]> {
+  try {
+    const { rows } = await connection.client.query<{ version: string; name: string; digest: string }>(
+      'SELECT version, name, digest FROM holdfast.migrations ORDER BY version',
+    )
+    return rows.map(({ version, name, digest }) => ({ version: Number(version), name, digest }))
+  } catch (error) {
+    // No such table, no such schema.
+    if (['42P01', '3F000'].includes((error as { code?: string }).code ?? '')) return []
+    throw error
+  }
+}
+
+/** Reads how far an unfinished file has come. */
+export async function readSteps(connection: Connection, version: number): Promise<Map<number, RecordedStep>> {
+  const { rows } = await connection.client.query<{ step: string; digest: string; done: boolean }>(
+    'SELECT step, digest, done FROM holdfast.migration_steps WHERE version = $1::INT8',
+    [version],
+  )
+  return new Map(rows.map(({ step, digest, done }) => [Number(step), { digest, done }]))
+}
+
+/**
+ * Which files are still to be applied?
+ *
+ * @throws DatabaseError `migration_changed` when an applied file differs from its record, `migration_unknown` when the
+ * database is ahead of the files
+ */
+export function pendingOf(files: readonly Migration[], applied: readonly AppliedMigration[]): Migration[] {
+  for (const { version, name, digest } of applied) {
+    const file = files[version - 1]
+    if (file === undefined) {
+      throw new DatabaseError(
+        'migration_unknown',
+        `The database has migration "${name}", which this version does not know.`,
+      )
+    }
+    if (file.name !== name || file.digest !== digest) {
+      throw new DatabaseError(
+        'migration_changed',
+        `Migration "${name}" was changed after it was applied. Undo the change, and write a new migration instead.`,
+      )
+    }
+  }
+  const done = new Set(applied.map(({ version }) => version))
+  return files.filter(({ version }) => !done.has(version))
+}
