@@ -1,0 +1,79 @@
+import { randomBytes } from 'node:crypto'
+import type pg from 'pg'
+import { inject } from 'vitest'
+import type { ConnectionAddress } from '../src/core/database/connection-target.ts'
+import type { Dialect } from '../src/core/database/dialect.ts'
+import { createPool } from '../src/core/database/pool.ts'
+import { type RoleGrants, seedRoles } from '../src/core/database/role-seed.ts'
+import type { Row } from '../src/core/database/statement.ts'
+import { type BackendName, connect, makeDatabase, type TestRole } from './backends.ts'
+
+/** A migrated database of its own for one test file. */
+export type TestDatabase = {
+  readonly name: string
+  readonly dialect: Dialect
+  /** Where to connect as a role. */
+  target(role: TestRole): ConnectionAddress
+  /** Runs SQL as superuser, past both walls: for seeding and for looking, never for what is tested. */
+  owner(sql: string, values?: readonly unknown[]): Promise<Row[]>
+  /** Removes it. Call in `afterAll`, after closing pools; at the end of the run all is removed anyway. */
+  drop(): Promise<void>
+}
+
+/**
+ * Makes a fresh migrated database.
+ *
+ * @param o.roleGrants - role definitions to make current in it
+ * @param o.backend - `embedded` if left out
+ */
+export async function createTestDatabase(
+  o: { roleGrants?: RoleGrants; backend?: BackendName } = {},
+): Promise<TestDatabase> {
+  const name = o.backend ?? 'embedded'
+  const setup = inject('backends')[name]
+  if ('skipped' in setup) throw new Error(`The backend "${name}" is not there: ${setup.skipped}`)
+  const database = `t_${randomBytes(6).toString('hex')}`
+  await makeDatabase(setup, database)
+  const target = (role: TestRole): ConnectionAddress =>
+    role === 'superuser'
+      ? { ...setup.superuser, database }
+      : { ...setup.superuser, user: `holdfast_${role}`, password: setup.passwords[role], database }
+  if (o.roleGrants !== undefined) {
+    const pool = await createPool({
+      connection: target('migrator'),
+      size: 1,
+      applicationName: 'seed',
+      role: 'holdfast_owner',
+    })
+    await seedRoles(pool, o.roleGrants)
+    await pool.close()
+  }
+  let client: Promise<pg.Client> | undefined
+  return {
+    name: database,
+    dialect: setup.dialect,
+    target,
+    async owner(sql, values = []) {
+      client ??= connect(target('superuser'))
+      return (await (await client).query<Row>(sql, [...values])).rows
+    },
+    async drop() {
+      await (await client)?.end()
+      const superuser = await connect(setup.superuser)
+      await superuser.query(
+        `DROP DATABASE IF EXISTS ${database}${setup.dialect === 'postgresql' ? ' WITH (FORCE)' : ' CASCADE'}`,
+      )
+      await superuser.end()
+    },
+  }
+}
+
+/** Which backends are there, and why others are not. A skip is loud; with HOLDFAST_REQUIRE it is a failure. */
+export function backendState(name: BackendName): { readonly isThere: boolean; readonly why: string } {
+  const setup = inject('backends')[name]
+  if (!('skipped' in setup)) return { isThere: true, why: '' }
+  if (process.env['HOLDFAST_REQUIRE'] !== undefined)
+    throw new Error(`The backend "${name}" is required: ${setup.skipped}`)
+  console.warn(`SKIPPED: the backend "${name}" is not there: ${setup.skipped}`)
+  return { isThere: false, why: setup.skipped }
+}
