@@ -22,6 +22,7 @@ export const identityErrors = {
   account_exists: { status: 409, message: 'This address has an account: sign in and accept the invitation there.' },
   sign_up_closed: { status: 403, message: 'Sign-up is by invitation only.' },
   role_exceeds_own: { status: 403, message: 'Nobody may give a role that grants more than their own.' },
+  person_required: { status: 403, message: 'Only a person can do this.' },
   session_not_found: { status: 404, message: 'There is no such session.' },
   tenant_not_found: { status: 404, message: 'There is no such tenant.' },
   slug_taken: { status: 409, message: 'This slug is taken.' },

@@ -1,0 +1,131 @@
+import { randomUUID } from 'node:crypto'
+import { StatementError } from '../../core/database/errors.ts'
+import type { Query } from '../../core/database/statement.ts'
+import type { Transaction } from '../../core/database/transaction.ts'
+import { accountExistsMessage, signUpMessage } from '../mail/messages.ts'
+import { enqueue } from '../mail/outbox.ts'
+import { parseEmail } from './email.ts'
+import { IdentityError } from './errors.ts'
+import type { Identity, NewMember, RequestTrace, TenantOfUser } from './identity.ts'
+import { journalQuery } from './journal.ts'
+import { parseName } from './name.ts'
+import { networkOf } from './network.ts'
+import { checkPassword } from './password.ts'
+import { newSecret, readSecret } from './secret.ts'
+import { statements } from './statements.ts'
+import { countAttempts, THROTTLE_RULES } from './throttle.ts'
+
+/** At most one mail a minute to one address, so that sign-up is no way to flood a mailbox (CWE-799). */
+export const SIGN_UP_MAIL_PAUSE_SECONDS = 60
+
+/** An account that has just been made, and the tenant that its invitation led into. */
+export type CompletedSignUp = { readonly userId: string; readonly email: string; readonly tenant: TenantOfUser | null }
+
+/**
+ * Asks to sign up. No password yet: whoever proves the address chooses it, so nobody can lay an account of theirs under
+ * another's address (CWE-287). The same outcome for every address; only the mail tells, to its owner, whether there is an
+ * account (CWE-204).
+ *
+ * @throws IdentityError `sign_up_closed`, `email_invalid`, `throttled` (by network only)
+ */
+export async function signUp(identity: Identity, input: { email: string }, trace: RequestTrace): Promise<void> {
+  const { pool, keys, settings } = identity
+  if (!settings.signUpOpen) throw new IdentityError('sign_up_closed')
+  const email = parseEmail(input.email)
+  const network = networkOf(trace.address)
+  await countAttempts(pool, keys.throttle, [{ rule: THROTTLE_RULES.signUpNetwork, subject: network }])
+
+  const { token, hash } = newSecret('sign_up')
+  const { publicOrigin: origin, signUpTokenSeconds: lifetime } = settings
+  const mailed = await pool.transaction(
+    async (transaction) => {
+      const [pending, account] = await transaction.send([
+        { statement: statements.signUpPend, values: [hash, email, lifetime, SIGN_UP_MAIL_PAUSE_SECONDS] },
+        { statement: statements.accountByEmail, values: [email] },
+      ])
+      if (pending?.rowCount !== 1) return false
+      // both are made, so that both cost the same; the token of an address with an account is never seen
+      const fresh = enqueue(keys.outbox, { recipient: email, message: signUpMessage(origin, token, lifetime / 60) })
+      const known = enqueue(keys.outbox, { recipient: email, message: accountExistsMessage(origin) })
+      const mail = account?.rowCount === 0 ? fresh : known
+      await transaction.send([mail, journalQuery({ event: 'sign_up_requested', network })], { commit: true })
+      return true
+    },
+    // parallel requests for one address wait for its row, and see that the mail has been written
+    { isolation: 'read committed' },
+  )
+  if (mailed) identity.onMail?.()
+}
+
+/**
+ * Makes the account, for the token of a sign-up mail or of an invitation – which also makes the membership, in the same
+ * transaction. The token is consumed in the same statement that judges it: one account, however often it is sent
+ * (CWE-362, CWE-294).
+ *
+ * @throws IdentityError `token_invalid`; `account_exists` (invitation only); `password_…`, `display_name_invalid`; `busy`
+ */
+export async function completeSignUp(
+  identity: Identity,
+  input: { token: string; password: string; displayName: string },
+  trace: RequestTrace,
+): Promise<CompletedSignUp> {
+  const { pool, joining } = identity
+  const displayName = parseName(input.displayName, 'display_name_invalid')
+  const secret = readSecret(input.token)
+  if (secret === undefined || secret.purpose === 'setup') throw new IdentityError('token_invalid')
+  const invited = secret.purpose === 'invitation'
+
+  // judged before the expensive hash, so that only who holds a live token can ask for one (CWE-400)
+  const email = await pool.transaction(async (transaction) => {
+    if (invited) return joining.invitedAddress(transaction, secret.hash)
+    const { rows } = await transaction.query(statements.tokenPeek, ['sign_up', secret.hash])
+    return rows[0] === undefined ? undefined : String(rows[0].email)
+  })
+  if (email === undefined) throw new IdentityError('token_invalid')
+  checkPassword(input.password, { email, displayName })
+  const hash = await identity.passwords.hash(input.password)
+
+  const member: NewMember = { userId: randomUUID(), email, displayName }
+  const tenant = await onTakenAddress(invited ? 'account_exists' : 'token_invalid', () =>
+    pool.transaction(async (transaction) => {
+      if (!invited) await consume(transaction, 'sign_up', secret.hash)
+      await transaction.send(accountQueries(member, hash, networkOf(trace.address)))
+      if (!invited) return null
+      const joined = await joining.joinByInvitation(transaction, secret.hash, member)
+      if (joined === undefined) throw new IdentityError('token_invalid')
+      return joined
+    }),
+  )
+  return { userId: member.userId, email, tenant }
+}
+
+/**
+ * Consumes a single-use secret, atomically (CWE-367).
+ * @throws IdentityError `token_invalid`: unknown, used, expired – one answer
+ */
+export async function consume(transaction: Transaction, purpose: 'setup' | 'sign_up', hash: Buffer): Promise<void> {
+  const { rowCount } = await transaction.query(statements.tokenConsume, [purpose, hash])
+  if (rowCount !== 1) throw new IdentityError('token_invalid')
+}
+
+/** The statements that make an account: its address's other pending secrets end with it. */
+export function accountQueries({ userId, email, displayName }: NewMember, hash: string, network: string): Query[] {
+  return [
+    { statement: statements.userAdd, values: [userId, email, displayName] },
+    { statement: statements.passwordAdd, values: [userId, hash] },
+    { statement: statements.tokensForget, values: [email] },
+    journalQuery({ event: 'account_created', userId, network }),
+  ]
+}
+
+/** Turns the database's word that an address is taken into the room's answer. */
+export async function onTakenAddress<T>(code: 'account_exists' | 'token_invalid', work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof StatementError && error.isConstraint('users_email_key')) {
+      throw new IdentityError(code, { cause: error })
+    }
+    throw error
+  }
+}

@@ -1,0 +1,102 @@
+import { createHmac } from 'node:crypto'
+import type { Pool } from '../../core/database/pool.ts'
+import type { Query, Result } from '../../core/database/statement.ts'
+import type { Transaction } from '../../core/database/transaction.ts'
+import { IdentityError } from './errors.ts'
+import { statements } from './statements.ts'
+
+/** How often something may be tried before each further try has to wait, twice as long each time. */
+export type ThrottleRule = {
+  /** part of the stored key, so that rules never share a count */
+  readonly name: string
+  readonly freeAttempts: number
+  readonly capSeconds: number
+  /** after this long without a try the count is forgotten */
+  readonly memorySeconds: number
+}
+
+const MINUTE = 60
+const DAY = 86_400
+
+/**
+ * First wait 1 s, then 2, 4, 8 … never a lock that lasts: an attacker must not shut a user out for long (ASVS 6.1.1).
+ * At the cap of 15 minutes a guesser has 96 tries a day.
+ */
+export const THROTTLE_RULES = {
+  /** five: a person who tries the passwords they remember */
+  signInAccount: { name: 'sign_in_account', freeAttempts: 5, capSeconds: 15 * MINUTE, memorySeconds: DAY },
+  /** fifty failures: an office behind one address; success gives its attempt back */
+  signInNetwork: { name: 'sign_in_network', freeAttempts: 50, capSeconds: 15 * MINUTE, memorySeconds: DAY },
+  /** 200: a class that signs up together; each address gets at most one mail a minute anyhow */
+  signUpNetwork: { name: 'sign_up_network', freeAttempts: 200, capSeconds: 15 * MINUTE, memorySeconds: 60 * MINUTE },
+  /** a hundred: a company that invites its staff */
+  invitationSender: { name: 'invitation_sender', freeAttempts: 100, capSeconds: 15 * MINUTE, memorySeconds: DAY },
+  /** five mails from one tenant to one address */
+  invitationAddress: { name: 'invitation_address', freeAttempts: 5, capSeconds: 15 * MINUTE, memorySeconds: DAY },
+} as const satisfies Record<string, ThrottleRule>
+
+/** Something that is counted. */
+export type Attempt = { readonly rule: ThrottleRule; readonly subject: string }
+
+/** The stored key: an HMAC, so that the table names no address (CWE-359). */
+export function throttleKey(key: Buffer, { rule, subject }: Attempt): Buffer {
+  return createHmac('sha256', key).update(`${rule.name}\0${subject}`).digest()
+}
+
+/**
+ * Counts an attempt in its own READ COMMITTED transaction, before anything is checked: parallel guesses count one by one
+ * (CWE-307, CWE-362). In the given order: a network that must wait counts against no account.
+ *
+ * @throws IdentityError `throttled` with `retryAfterSeconds`; blocked attempts do not count
+ */
+export async function countAttempts(pool: Pool, key: Buffer, attempts: readonly Attempt[]): Promise<void> {
+  const wait = await pool.transaction((transaction) => countIn(transaction, key, attempts), {
+    isolation: 'read committed',
+  })
+  if (wait !== undefined) throw new IdentityError('throttled', { retryAfterSeconds: wait })
+}
+
+/**
+ * Counts attempts as part of a transaction, for what is done by a caller: undone with it.
+ * @returns seconds to wait, or nothing
+ */
+export async function countIn(
+  transaction: Transaction,
+  key: Buffer,
+  attempts: readonly Attempt[],
+): Promise<number | undefined> {
+  for (const attempt of attempts) {
+    const [hit, wait] = await transaction.send(hitQueries(key, attempt))
+    if (hit?.rowCount === 0) return secondsOf(wait)
+  }
+  return undefined
+}
+
+/** Success: the account's count is cleared, and the network gets its attempt back. Never more than that. */
+export async function forgive(
+  pool: Pool,
+  key: Buffer,
+  done: { clear: readonly Attempt[]; giveBack: readonly Attempt[] },
+) {
+  const queries: Query[] = [
+    ...done.clear.map((attempt) => ({ statement: statements.throttleClear, values: [throttleKey(key, attempt)] })),
+    ...done.giveBack.map((attempt) => ({
+      statement: statements.throttleGiveBack,
+      values: [throttleKey(key, attempt)],
+    })),
+  ]
+  await pool.transaction((transaction) => transaction.send(queries, { commit: true }), { isolation: 'read committed' })
+}
+
+function hitQueries(key: Buffer, attempt: Attempt): Query[] {
+  const { freeAttempts, capSeconds, memorySeconds } = attempt.rule
+  const stored = throttleKey(key, attempt)
+  return [
+    { statement: statements.throttleHit, values: [stored, freeAttempts, capSeconds, memorySeconds] },
+    { statement: statements.throttleWait, values: [stored] },
+  ]
+}
+
+function secondsOf(result: Result | undefined): number {
+  return Math.max(1, Number(result?.rows[0]?.seconds ?? 1))
+}

@@ -1,0 +1,89 @@
+import { randomUUID } from 'node:crypto'
+import { StatementError } from '../../core/database/errors.ts'
+import type { Query } from '../../core/database/statement.ts'
+import type { Transaction } from '../../core/database/transaction.ts'
+import type { Unit } from '../../core/guard/guard.ts'
+import { IdentityError } from '../identity/errors.ts'
+import type { Identity, NewMember, TenantOfUser } from '../identity/identity.ts'
+import { journalQuery } from '../identity/journal.ts'
+import { parseName } from '../identity/name.ts'
+import { readTenant } from '../identity/session.ts'
+import { statements } from '../identity/statements.ts'
+import { FOUNDER_ROLE } from './manifest.ts'
+
+/** A slug is a DNS label, for it may be a subdomain, of 1 to 32 characters: shorter than a UUID, so never mistaken for one. */
+const SLUG = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/
+
+/** The caller's active tenants, by slug. @param unit identity pool, `signedIn()` */
+export async function listTenants(unit: Unit): Promise<TenantOfUser[]> {
+  const { rows } = await unit.transaction.query(statements.tenantsOfUser, [unit.caller.userId])
+  return rows.map(readTenant)
+}
+
+/**
+ * Founds a tenant; the caller becomes its owner. Only where sign-up is open.
+ * @param unit identity pool, `signedIn()`, read-write
+ * @throws IdentityError `sign_up_closed`, `slug_invalid`, `tenant_name_invalid`, `slug_taken`
+ */
+export async function createTenant(
+  unit: Unit,
+  identity: Pick<Identity, 'settings'>,
+  tenant: { slug: string; name: string },
+): Promise<TenantOfUser> {
+  if (!identity.settings.signUpOpen) throw new IdentityError('sign_up_closed')
+  const founder = await callerAsMember(unit)
+  return foundTenant(unit.transaction, tenant, founder)
+}
+
+/**
+ * Makes a tenant, its owner's membership and profile, as part of a transaction.
+ * @throws IdentityError `slug_invalid`, `tenant_name_invalid`, `slug_taken`
+ */
+export async function foundTenant(
+  transaction: Transaction,
+  tenant: { slug: string; name: string },
+  owner: NewMember,
+): Promise<TenantOfUser> {
+  if (!SLUG.test(tenant.slug)) throw new IdentityError('slug_invalid')
+  const name = parseName(tenant.name, 'tenant_name_invalid')
+  const id = randomUUID()
+  const entry = { event: 'tenant_created', userId: owner.userId, tenantId: id } as const
+  try {
+    await transaction.send([
+      enterTenant(id),
+      { statement: statements.tenantAdd, values: [id, tenant.slug, name] },
+      ...memberQueries(id, FOUNDER_ROLE, owner),
+      journalQuery(entry),
+    ])
+  } catch (error) {
+    if (error instanceof StatementError && error.isConstraint('tenants_slug_key')) {
+      throw new IdentityError('slug_taken', { cause: error })
+    }
+    throw error
+  }
+  return { id, slug: tenant.slug, name, role: FOUNDER_ROLE }
+}
+
+/** The first statement of every transaction on a tenant's rows: row-level security judges by it. */
+export function enterTenant(tenantId: string): Query {
+  return { statement: statements.tenantEnter, values: [tenantId] }
+}
+
+/** Membership and profile, always together. */
+export function memberQueries(tenantId: string, role: string, member: NewMember): Query[] {
+  const { userId, email, displayName } = member
+  return [
+    { statement: statements.membershipAdd, values: [tenantId, userId, role] },
+    { statement: statements.profileAdd, values: [tenantId, userId, email, displayName] },
+  ]
+}
+
+/** The caller's account, as a member to be. */
+export async function callerAsMember(unit: Unit): Promise<NewMember> {
+  const { userId } = unit.caller
+  const { rows } = await unit.transaction.query(statements.userById, [userId])
+  const [row] = rows
+  // a service account has no address and joins nothing by itself
+  if (row === undefined || typeof row.email !== 'string') throw new IdentityError('person_required')
+  return { userId, email: row.email, displayName: String(row.display_name) }
+}
