@@ -17,11 +17,14 @@ const JOINERS = /[\u200c\u200d]/g
 export function parseName(text: string, code: 'display_name_invalid' | 'tenant_name_invalid'): string {
   const name = text.trim().normalize('NFC')
   const visible = name.replace(JOINERS, '')
-  if (visible === '' || [...name].length > NAME_MAX || visible.search(UNPRINTABLE) !== -1) throw new IdentityError(code)
+  if (visible === '' || Array.from(name).length > NAME_MAX || visible.search(UNPRINTABLE) !== -1)
+    throw new IdentityError(code)
   return name
 }
 
 /** A User-Agent header as it is kept with a session: cut and cleaned (CWE-117). */
 export function userAgentOf(header: string | undefined): string {
-  return [...(header ?? '').replace(UNPRINTABLE, '')].slice(0, USER_AGENT_MAX).join('')
+  return Array.from((header ?? '').replace(UNPRINTABLE, ''))
+    .slice(0, USER_AGENT_MAX)
+    .join('')
 }

@@ -100,7 +100,9 @@ export function checkPassword(password: string, names: { email: string; displayN
   if (size !== 'fits') throw new IdentityError(size)
   const folded = fold(password)
   const local = names.email.slice(0, names.email.lastIndexOf('@'))
-  const forbidden = [names.email, local, names.displayName].map(fold).filter((name) => [...name].length >= NAME_MIN)
+  const forbidden = [names.email, local, names.displayName]
+    .map(fold)
+    .filter((name) => Array.from(name).length >= NAME_MIN)
   if (forbidden.some((name) => folded.includes(name))) throw new IdentityError('password_contains_name')
 }
 
@@ -114,7 +116,7 @@ function measure(password: string): 'fits' | 'password_too_short' | 'password_to
   if (password.length > 8 * PASSWORD_MAX) return 'password_too_long'
   // an unpaired surrogate would become U+FFFD, and two different passwords one
   if (/\p{Surrogate}/u.test(password)) return 'password_malformed'
-  const length = [...normalise(password)].length
+  const length = Array.from(normalise(password)).length
   if (length < PASSWORD_MIN) return 'password_too_short'
   return length > PASSWORD_MAX ? 'password_too_long' : 'fits'
 }

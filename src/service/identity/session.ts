@@ -58,7 +58,7 @@ export async function listSessions(unit: Unit): Promise<SessionView[]> {
   return rows.map((row) => ({
     id: String(row.id),
     current: row.id === sessionId,
-    tenantId: row.tenant_id === null ? null : String(row.tenant_id),
+    tenantId: typeof row.tenant_id === 'string' ? row.tenant_id : null,
     assurance: row.assurance === 'aal2' ? 'aal2' : 'aal1',
     authenticatedAt: row.authenticated_at as Date,
     createdAt: row.created_at as Date,

@@ -172,5 +172,5 @@ function covers(held: Grants, wanted: Grants): boolean {
 }
 
 function readGrants(rows: readonly Row[] = []): Grants {
-  return parseGrants(rows.map((row) => (row.reach === 'own' ? `${row.permission}@own` : String(row.permission))))
+  return parseGrants(rows.map((row) => String(row.permission) + (row.reach === 'own' ? '@own' : '')))
 }

@@ -79,8 +79,8 @@ const owner = [...admin, 'profile:update', 'team:reassign', 'tenant:update', 'te
 /** The role of whoever founds a tenant. */
 export const FOUNDER_ROLE = 'owner'
 
-/** The service's own tenant data under both walls, and the default roles; docs/roles.md has them as a table. */
-export const tenancyManifest: Manifest = {
-  tables: [profiles, teams, teamMembers],
-  roles: { owner, admin, member, viewer },
-}
+/** The roles that a tenant's members can have, each with its grants; docs/roles.md has them as a table. */
+export const defaultRoles = { owner, admin, member, viewer } as const
+
+/** The service's own tenant data, under both walls. */
+export const serviceManifest: Manifest = { tables: [profiles, teams, teamMembers], roles: defaultRoles }
