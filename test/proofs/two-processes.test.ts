@@ -28,7 +28,7 @@ afterAll(async () => {
 
 function urlOf(role: 'app' | 'identity'): string {
   const { user, password, host, port, database: name } = database.target(role)
-  return `postgresql://${user}:${encodeURIComponent(password)}@/${name}?host=${encodeURIComponent(host)}&port=${port}`
+  return `postgresql://${user}:${encodeURIComponent(password)}@localhost:${port}/${name}?host=${encodeURIComponent(host)}`
 }
 
 /** The status of one request at each process, several times, so that both have seen the caller before. */
