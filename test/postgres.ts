@@ -13,11 +13,11 @@ export type TestDatabase = {
   readonly name: string
   readonly dialect: Dialect
   /** Where to connect as a role. */
-  target(role: TestRole): ConnectionAddress
+  readonly target: (role: TestRole) => ConnectionAddress
   /** Runs SQL as superuser, past both walls: for seeding and for looking, never for what is tested. */
-  owner(sql: string, values?: readonly unknown[]): Promise<Row[]>
+  readonly owner: (sql: string, values?: readonly unknown[]) => Promise<Row[]>
   /** Removes it. Call in `afterAll`, after closing pools; at the end of the run all is removed anyway. */
-  drop(): Promise<void>
+  readonly drop: () => Promise<void>
 }
 
 /**

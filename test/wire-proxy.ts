@@ -16,6 +16,8 @@ export type WireCounts = {
   roundTrips: number
   /** Sync messages and simple queries: what the server answers with ReadyForQuery. */
   syncs: number
+  /** How many messages committed something: COMMIT, a Sync or a simple query outside BEGIN … COMMIT. */
+  commits: number
   /** Message types from the client, in order, such as `PBDES`. */
   messages: string
 }
@@ -26,8 +28,10 @@ export type WireProxy = {
   readonly address: ConnectionAddress
   readonly counts: WireCounts
   reset(): void
-  /** Arms a cut for the next commit on any connection. */
-  cutNext(cut: Cut): void
+  /** Arms a cut for the next commit on any connection, or for one later, after `skip` more. */
+  cutNext(cut: Cut, skip?: number): void
+  /** Is a cut still armed? */
+  readonly isArmed: boolean
   /** Cuts all connections now. */
   cutAll(): void
   /** Milliseconds that bytes wait on their way to the server. */
@@ -40,7 +44,7 @@ const port = 5432
 export async function startWireProxy(to: ConnectionAddress): Promise<WireProxy> {
   const directory = mkdtempSync(join(tmpdir(), 'wire-'))
   const lines = new Set<Line>()
-  const state: ProxyState = { counts: zero(), cut: undefined, delayMs: 0 }
+  const state: ProxyState = { counts: zero(), cut: undefined, skip: 0, delayMs: 0 }
   const server = createServer((client) => {
     const upstream = connect(join(to.host, `.s.PGSQL.${to.port}`))
     const line = new Line(client, upstream, state)
@@ -56,8 +60,12 @@ export async function startWireProxy(to: ConnectionAddress): Promise<WireProxy> 
     reset() {
       state.counts = zero()
     },
-    cutNext(cut) {
+    cutNext(cut, skip = 0) {
       state.cut = cut
+      state.skip = skip
+    },
+    get isArmed() {
+      return state.cut !== undefined
     },
     cutAll() {
       for (const line of lines) line.cut()
@@ -77,10 +85,10 @@ export async function startWireProxy(to: ConnectionAddress): Promise<WireProxy> 
 }
 
 function zero(): WireCounts {
-  return { roundTrips: 0, syncs: 0, messages: '' }
+  return { roundTrips: 0, syncs: 0, commits: 0, messages: '' }
 }
 
-type ProxyState = { counts: WireCounts; cut: Cut | undefined; delayMs: number }
+type ProxyState = { counts: WireCounts; cut: Cut | undefined; skip: number; delayMs: number }
 
 /** One connection through the proxy. */
 class Line {
@@ -92,6 +100,8 @@ class Line {
   #isReady = false
   #towardsServer = false
   #isCommitting = false
+  #isExplicit = false
+  #hasCommitted = false
   #isMuted = false
 
   constructor(client: Socket, upstream: Socket, state: ProxyState) {
@@ -124,7 +134,12 @@ class Line {
         this.#towardsServer = true
         if (type === 'S' || type === 'Q') counts.syncs++
       }
-      if (this.#state.cut !== undefined && this.#commits(type, bytes)) {
+      if (
+        this.#commits(type, bytes) &&
+        ++counts.commits > 0 &&
+        this.#state.cut !== undefined &&
+        this.#state.skip-- <= 0
+      ) {
         this.#isCommitting = true
         if (this.#state.cut === 'before commit') {
           this.#state.cut = undefined
@@ -140,10 +155,29 @@ class Line {
     else setTimeout(() => this.#upstream.write(bytes), this.#state.delayMs)
   }
 
-  /** COMMIT by name or text; a Sync commits what has no BEGIN, and after a COMMIT does no harm. */
+  /** Follows what BEGIN and COMMIT say, by name or text. */
   #commits(type: string, bytes: Buffer): boolean {
-    if (type === 'S') return this.#isReady
-    return (type === 'B' || type === 'P' || type === 'Q') && /hf_commit|\bCOMMIT\b/.test(bytes.toString('latin1'))
+    if (!this.#isReady) return false
+    const text = type === 'B' || type === 'P' || type === 'Q' ? bytes.toString('latin1') : ''
+    if (/hf_begin|\bBEGIN\b(?! *;)/.test(text)) {
+      this.#isExplicit = true
+      return false
+    }
+    if (/hf_rollback|\bROLLBACK\b/.test(text)) this.#isExplicit = false
+    // Bind and simple query execute; a Parse alone does not.
+    if (/hf_commit|\bCOMMIT\b/.test(text)) {
+      this.#isExplicit = false
+      this.#hasCommitted = true
+      return type !== 'P' || this.#isUnnamed(bytes)
+    }
+    if (type !== 'S' && type !== 'Q') return false
+    const commits = !this.#isExplicit && !this.#hasCommitted
+    if (!this.#isExplicit) this.#hasCommitted = false
+    return commits
+  }
+
+  #isUnnamed(parse: Buffer): boolean {
+    return parse[5] === 0
   }
 
   #give(chunk: Buffer): void {

@@ -193,7 +193,7 @@ class ConnectionPool implements Pool {
     if (this.#isClosing) throw new DatabaseError('pool_closed')
     for (let connection = this.#idle.pop(); connection !== undefined; connection = this.#idle.pop()) {
       if (!connection.isUsable) continue
-      if (connection.expiresAt > performance.now()) return connection
+      if (connection.expiresAt > performance.now() && !this.#isOutdated(connection)) return connection
       void connection.close()
     }
     if (this.#waiters.length >= waitersPerConnection * this.#options.size) throw new DatabaseError('pool_exhausted')
@@ -206,6 +206,11 @@ class ConnectionPool implements Pool {
       this.#waiters.push(waiter)
       this.#grow()
     })
+  }
+
+  /** `pg` keeps names of its own on the plain path and cannot be made to forget them. */
+  #isOutdated(connection: Connection): boolean {
+    return this.#options.mode === 'sequential' && connection.epoch !== this.#epoch
   }
 
   #grow(): void {
@@ -241,7 +246,7 @@ class ConnectionPool implements Pool {
 
   #release(connection: Connection): void {
     if (!connection.isUsable) return this.#grow()
-    if (connection.expiresAt <= performance.now()) void connection.close()
+    if (connection.expiresAt <= performance.now() || this.#isOutdated(connection)) void connection.close()
     else this.#give(connection)
   }
 

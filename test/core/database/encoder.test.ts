@@ -17,7 +17,7 @@ type Serialize = {
 const { serialize } = createRequire(createRequire(import.meta.url).resolve('pg'))('pg-protocol') as {
   serialize: Serialize
 }
-const { utils } = pg as unknown as { utils: { prepareValue(value: unknown): string | Buffer | null } }
+const { utils } = pg as unknown as { utils: { prepareValue: (value: unknown) => string | Buffer | null } }
 
 /** The same messages by `pg`'s own serializer. */
 function byPg(closes: readonly string[], steps: readonly WireStep[]): Buffer {

@@ -33,7 +33,7 @@ const send = (queries: Query[]) => pool.transaction((transaction) => transaction
 describe('what goes over the wire', () => {
   test('first use: Parse directly before its own Bind, one Sync, one round trip', async () => {
     await send([one, two])
-    expect(proxy.counts).toEqual({ roundTrips: 1, syncs: 1, messages: 'PBDEPBDES' })
+    expect(proxy.counts).toMatchObject({ roundTrips: 1, syncs: 1, messages: 'PBDEPBDES' })
   })
 
   test('afterwards: no Parse, no Describe', async () => {
@@ -41,7 +41,7 @@ describe('what goes over the wire', () => {
     proxy.reset()
     const results = await send([two, one, one])
     expect(results.map(({ rows }) => rows)).toEqual([[{ t: 'x' }], [{ n: '1' }], [{ n: '1' }]])
-    expect(proxy.counts).toEqual({ roundTrips: 1, syncs: 1, messages: 'BEBEBES' })
+    expect(proxy.counts).toMatchObject({ roundTrips: 1, syncs: 1, messages: 'BEBEBES' })
   })
 
   test('the same new name twice in one flight is parsed once', async () => {
@@ -55,7 +55,7 @@ describe('what goes over the wire', () => {
   test('unnamed statements are parsed and described each time', async () => {
     await send([unnamed, unnamed])
     await send([unnamed])
-    expect(proxy.counts).toEqual({ roundTrips: 2, syncs: 2, messages: 'PBDEPBDESPBDES' })
+    expect(proxy.counts).toMatchObject({ roundTrips: 2, syncs: 2, messages: 'PBDEPBDESPBDES' })
   })
 
   test('several flights: BEGIN travels with the first, COMMIT with the last', async () => {
@@ -67,7 +67,7 @@ describe('what goes over the wire', () => {
     await run()
     proxy.reset()
     await run()
-    expect(proxy.counts).toEqual({ roundTrips: 2, syncs: 2, messages: 'BEBESBEBES' })
+    expect(proxy.counts).toMatchObject({ roundTrips: 2, syncs: 2, messages: 'BEBESBEBES' })
   })
 
   test('begin, commit and rollback of nothing send nothing', async () => {
