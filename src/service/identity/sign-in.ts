@@ -122,11 +122,11 @@ async function write({ pool }: Identity, queries: readonly Query[]): Promise<voi
   await pool.transaction((transaction) => transaction.send(queries, { commit: true }))
 }
 
-/** What cannot be an address is looked up all the same: the text matches none, and costs as much. */
+/** What cannot be an address is looked up all the same, at the same cost; the space in front keeps it from matching any. */
 function addressOf(text: string): string {
   try {
     return parseEmail(text)
   } catch {
-    return text.slice(0, 254).replaceAll('\0', '')
+    return ` ${text.slice(0, 254).replaceAll('\0', '')}`
   }
 }

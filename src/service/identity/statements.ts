@@ -9,12 +9,13 @@ export const statements = {
   // throttle, by HMAC of what is counted
   throttleHit: {
     name: 'throttle_hit',
-    // counts one attempt unless the key is blocked; no row comes back when it is (CWE-307, CWE-362)
+    // Counts one attempt unless the key is blocked; no row comes back when it is (CWE-307, CWE-362). Who waited for the
+    // row has an older now() than who wrote it: an end of blocking that is not meant is long past, never now().
     text: `INSERT INTO holdfast.throttle AS t (key, failures, blocked_until, expires_at)
-VALUES ($1::BYTEA, 1, now(), now() + $4::INT8 * INTERVAL '1 second')
+VALUES ($1::BYTEA, 1, '1970-01-01T00:00:00Z'::TIMESTAMPTZ, now() + $4::INT8 * INTERVAL '1 second')
 ON CONFLICT (key) DO UPDATE SET
   failures = CASE WHEN t.expires_at <= now() THEN 1 ELSE t.failures + 1 END,
-  blocked_until = CASE WHEN t.expires_at <= now() OR t.failures + 1 < $2::INT8 THEN now()
+  blocked_until = CASE WHEN t.expires_at <= now() OR t.failures + 1 < $2::INT8 THEN t.blocked_until
     ELSE now() + LEAST($3::FLOAT8, power(2::FLOAT8, LEAST(t.failures + 1 - $2::INT8, 30)::FLOAT8)) * INTERVAL '1 second' END,
   expires_at = now() + $4::INT8 * INTERVAL '1 second'
 WHERE t.blocked_until <= now()
@@ -27,7 +28,7 @@ RETURNING failures`,
   throttleClear: { name: 'throttle_clear', text: 'DELETE FROM holdfast.throttle WHERE key = $1::BYTEA' },
   throttleGiveBack: {
     name: 'throttle_give_back',
-    text: `UPDATE holdfast.throttle SET failures = GREATEST(failures - 1, 0), blocked_until = now() WHERE key = $1::BYTEA`,
+    text: `UPDATE holdfast.throttle SET failures = GREATEST(failures - 1, 0), blocked_until = '1970-01-01T00:00:00Z'::TIMESTAMPTZ WHERE key = $1::BYTEA`,
   },
 
   // accounts, by address or id
