@@ -74,7 +74,8 @@ function locatePackage(name: string): string {
   )
 }
 
-async function hydrateLinks(root: string): Promise<void> {
+/** Makes the links a package lists. @throws DatabaseError `embedded_read_only` */
+export async function hydrateLinks(root: string): Promise<void> {
   let links: Link[]
   try {
     links = JSON.parse(await readFile(join(root, 'native', 'pg-symlinks.json'), 'utf8')) as Link[]

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Account } from './embedded-account.ts'
@@ -25,9 +25,15 @@ export async function stopOrphan(
   log: (line: string) => void,
 ): Promise<boolean> {
   const pid = readPid(clusterDirectory)
-  if (pid === undefined || processIdentity(pid) === undefined) return false
+  if (pid === undefined) return false
   // pg_ctl signals whatever process has the id: make sure that it is our postgres and not a later stranger.
-  if (!(await commandLine(pid)).includes(clusterDirectory)) return false
+  const line = processIdentity(pid) === undefined ? 'gone' : await commandLine(pid)
+  if (!line.includes(clusterDirectory)) {
+    // PostgreSQL would take a zombie (a container without init) or a stranger of the same user for a living one. The
+    // file may go: sessions that outlived a killed postmaster still hold the shared memory, which it finds by itself.
+    if (line !== '') rmSync(join(clusterDirectory, 'postmaster.pid'), { force: true })
+    return false
+  }
   log(`stopping a PostgreSQL (process ${pid}) that an earlier run left behind`)
   for (const [mode, seconds] of [
     ['fast', fastSeconds],

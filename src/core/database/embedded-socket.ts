@@ -1,4 +1,4 @@
-import { chownSync, lstatSync, mkdtempSync } from 'node:fs'
+import { chownSync, lstatSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Account } from './embedded-account.ts'
@@ -25,6 +25,12 @@ export function socketDirectory(dataDirectory: string, state: EmbeddedState, acc
   const made = mkdtempSync(join(tmpdir(), 'holdfast-'))
   if (account.uid !== undefined && account.gid !== undefined) chownSync(made, account.uid, account.gid)
   return made
+}
+
+/** Removes what a killed server left there; whoever reads the lock file would take a zombie for a living one. */
+export function clearSocket(directory: string): void {
+  rmSync(socketPath(directory), { force: true })
+  rmSync(`${socketPath(directory)}.lock`, { force: true })
 }
 
 /** The socket's file. */

@@ -16,7 +16,7 @@ import {
 import { lockDirectory } from './embedded-lock.ts'
 import { stopOrphan } from './embedded-orphan.ts'
 import { type Server, startServer } from './embedded-server.ts'
-import { socketDirectory, socketPort } from './embedded-socket.ts'
+import { clearSocket, socketDirectory, socketPort } from './embedded-socket.ts'
 import { type EmbeddedRole, type EmbeddedState, freshState, readState, writeState } from './embedded-state.ts'
 import { DatabaseError } from './errors.ts'
 
@@ -110,6 +110,7 @@ async function start(
   }
   const loopback = process.platform === 'win32'
   const directory = loopback ? undefined : socketDirectory(dataDirectory, state, account)
+  if (directory !== undefined) clearSocket(directory)
   const port = loopback ? await freePort() : socketPort
   if (directory !== undefined && !directory.startsWith(dataDirectory) && directory !== state.socketDirectory) {
     state = { ...state, socketDirectory: directory }
