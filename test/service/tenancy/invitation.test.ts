@@ -103,6 +103,11 @@ test.each(['', 'nonsense', `hfi_${'A'.repeat(43)}`, `hfu_${'A'.repeat(43)}`])(
   },
 )
 
+test('an invitation of an admin makes a member, as long as nothing below has happened', async () => {
+  const token = await invitedToken('in-time@example.com', 'admin', 'admin')
+  expect(await complete(token)).toMatchObject({ tenant: { role: 'admin' } })
+})
+
 test.each([
   ['has expired', `UPDATE holdfast.invitations SET expires_at = now()`],
   ['was consumed', `UPDATE holdfast.invitations SET consumed_at = now()`],
