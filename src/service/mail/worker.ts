@@ -2,8 +2,8 @@ import { openMessage, type OutboxDatabase, type OutboxQuery, outboxStatements } 
 import type { SealKeys } from './seal.ts'
 import type { Transport } from './transport.ts'
 
-/** Tries of one mail before it is given up: with the pauses below, some seven hours of a relay that is down. */
-export const MAX_ATTEMPTS = 12
+/** Tries of one mail before it is given up: with the pauses below, a relay may be down for 22 hours. */
+export const MAX_ATTEMPTS = 30
 /** Pause after the first failed try, doubled after each. */
 export const FIRST_PAUSE_SECONDS = 15
 /** Longest pause. */
