@@ -25,7 +25,16 @@ export type ConnectionAddress = {
 export type ConnectionTarget = { readonly url: string } | ConnectionAddress
 
 const defaultPort = 5432
-const knownParameters = new Set(['host', 'sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'application_name'])
+/** `channel_binding` asks for what is done anyway where the server offers it; our own application name is used. */
+const knownParameters = new Set([
+  'host',
+  'sslmode',
+  'sslrootcert',
+  'sslcert',
+  'sslkey',
+  'channel_binding',
+  'application_name',
+])
 const verifyingModes = new Set(['require', 'verify-ca', 'verify-full'])
 
 /**
@@ -57,7 +66,7 @@ function readUrl(text: string): ConnectionAddress {
   for (const name of url.searchParams.keys()) {
     if (!knownParameters.has(name)) refuse(`the parameter "${name}" is not known`)
   }
-  const host = url.searchParams.get('host') ?? url.hostname.replace(/^\[|\]$/g, '')
+  const host = url.searchParams.get('host') ?? decode(url.hostname.replace(/^\[|\]$/g, ''))
   if (host === '') refuse('it has no host')
   const database = decode(url.pathname.slice(1))
   if (database === '') refuse('it names no database')
@@ -65,7 +74,7 @@ function readUrl(text: string): ConnectionAddress {
   if (user === '') refuse('it names no user')
   const ssl = readTls(url.searchParams, host)
   return {
-    host: decode(host),
+    host,
     port: url.port === '' ? defaultPort : Number(url.port),
     user,
     password: decode(url.password),

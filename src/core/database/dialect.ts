@@ -49,12 +49,10 @@ export function hasImplicitTransaction(dialect: Dialect): boolean {
   return dialect === 'postgresql'
 }
 
-/** The text that opens a transaction; the default is what the start-up packet pinned: SERIALIZABLE, read-write. */
+/** The text that opens a transaction. Isolation and access are said in full, whatever the session's defaults are. */
 export function beginText(o: TransactionOptions): string {
-  const isolation = o.isolation === 'read committed' ? ' ISOLATION LEVEL READ COMMITTED' : ''
-  const access = o.readOnly === true ? ' READ ONLY' : ''
-  const comma = isolation !== '' && access !== '' ? ',' : ''
-  return `BEGIN${isolation}${comma}${access}`
+  const isolation = o.isolation === 'read committed' ? 'READ COMMITTED' : 'SERIALIZABLE'
+  return `BEGIN ISOLATION LEVEL ${isolation}, READ ${o.readOnly === true ? 'ONLY' : 'WRITE'}`
 }
 
 /** Does DDL run inside a transaction, and roll back with it? */

@@ -1,7 +1,7 @@
-import { mkdirSync } from 'node:fs'
+import { chmodSync, mkdirSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import type { ConnectionAddress } from './connection-target.ts'
 import { type Account, assertReachable, chooseAccount } from './embedded-account.ts'
 import { type Binaries, findBinaries } from './embedded-binaries.ts'
@@ -53,12 +53,15 @@ export async function startEmbedded(o: { dataDirectory: string; log: (line: stri
   const binaries = await findBinaries()
   const account = await chooseAccount()
   const dataDirectory = resolve(o.dataDirectory)
-  // As root the server's account must be able to pass through, but not to list.
-  mkdirSync(dataDirectory, { recursive: true, mode: account.uid === undefined ? 0o700 : 0o711 })
+  makeDataDirectory(dataDirectory, account)
   await assertAccess(dataDirectory, binaries, account)
   const lock = lockDirectory(dataDirectory)
   try {
     const { server, state, firstStart, host, port } = await start(dataDirectory, binaries, account, o.log)
+    let isStopping = false
+    void server.ended.then(() => {
+      if (!isStopping) o.log('PostgreSQL has ended unexpectedly; restart Holdfast')
+    })
     return {
       version: String(binaries.major),
       firstStart,
@@ -70,6 +73,7 @@ export async function startEmbedded(o: { dataDirectory: string; log: (line: stri
         database,
       }),
       async stop() {
+        isStopping = true
         await server.stop()
         lock.release()
       },
@@ -77,6 +81,16 @@ export async function startEmbedded(o: { dataDirectory: string; log: (line: stri
   } catch (error) {
     lock.release()
     throw error
+  }
+}
+
+function makeDataDirectory(dataDirectory: string, account: Account): void {
+  const first = mkdirSync(dataDirectory, { recursive: true, mode: 0o700 })
+  if (first === undefined || account.uid === undefined) return
+  // As root the server's account must be able to pass through what was made just now, but not to list it.
+  for (let folder = dataDirectory; ; folder = dirname(folder)) {
+    chmodSync(folder, 0o711)
+    if (folder === first || folder === dirname(folder)) return
   }
 }
 

@@ -142,9 +142,10 @@ export class PooledTransaction implements Transaction {
   }
 
   async rollback(): Promise<void> {
-    if (this.#state === 'new') return this.#finish('rolled back')
-    if (this.#state !== 'open') return
+    if (this.#state !== 'new' && this.#state !== 'open') return
+    // The answer to the flight is still to come: nobody else may get this connection.
     if (this.#busy) return void this.#break(new DatabaseError('transaction_state', 'Rolled back amid a flight.'))
+    if (this.#state === 'new') return this.#finish('rolled back')
     await this.#sendRollback()
   }
 

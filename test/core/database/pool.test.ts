@@ -81,6 +81,20 @@ describe('a pool', () => {
     })
   })
 
+  test('work that gives up amid a flight does not hand its connection to the next', async () => {
+    await withPool({ size: 1 }, async (pool) => {
+      let flight: Promise<unknown> = Promise.resolve()
+      const attempt = pool.transaction((transaction) => {
+        flight = transaction.send([pause(0.2), query('late', "SELECT 'late' AS answer")])
+        return Promise.reject(new Error('gave up'))
+      })
+      await expect(attempt).rejects.toThrow('gave up')
+      await expect(flight).rejects.toMatchObject({ code: 'connection_lost' })
+      expect((await send(pool, [query('next', "SELECT 'next' AS answer")]))[0]?.rows).toEqual([{ answer: 'next' }])
+      expect(pool.stats).toMatchObject({ created: 2, destroyed: 1 })
+    })
+  })
+
   test('close waits for transactions under way, and takes no new ones', async () => {
     const pool = await createPool({ connection: database.target('app'), size: 1, applicationName: 'pool' })
     const transaction = await pool.begin()
