@@ -44,32 +44,28 @@ export function throttleKey(key: Buffer, { rule, subject }: Attempt): Buffer {
 }
 
 /**
- * Counts an attempt in its own READ COMMITTED transaction, before anything is checked: parallel guesses count one by one
- * (CWE-307, CWE-362). In the given order: a network that must wait counts against no account.
+ * Counts attempts before anything is checked, each in a READ COMMITTED transaction of one flight: parallel guesses count
+ * one by one (CWE-307, CWE-362), and a row is locked no longer than the server works on it. In the given order: a network
+ * that must wait counts against no account.
  *
  * @throws IdentityError `throttled` with `retryAfterSeconds`; blocked attempts do not count
  */
 export async function countAttempts(pool: Pool, key: Buffer, attempts: readonly Attempt[]): Promise<void> {
-  const wait = await pool.transaction((transaction) => countIn(transaction, key, attempts), {
-    isolation: 'read committed',
-  })
-  if (wait !== undefined) throw new IdentityError('throttled', { retryAfterSeconds: wait })
+  for (const attempt of attempts) {
+    const results = await pool.transaction(
+      (transaction) => transaction.send(hitQueries(key, attempt), { commit: true }),
+      { isolation: 'read committed' },
+    )
+    refuseBlocked(results)
+  }
 }
 
 /**
  * Counts attempts as part of a transaction, for what is done by a caller: undone with it.
- * @returns seconds to wait, or nothing
+ * @throws IdentityError `throttled`
  */
-export async function countIn(
-  transaction: Transaction,
-  key: Buffer,
-  attempts: readonly Attempt[],
-): Promise<number | undefined> {
-  for (const attempt of attempts) {
-    const [hit, wait] = await transaction.send(hitQueries(key, attempt))
-    if (hit?.rowCount === 0) return secondsOf(wait)
-  }
-  return undefined
+export async function countIn(transaction: Transaction, key: Buffer, attempts: readonly Attempt[]): Promise<void> {
+  for (const attempt of attempts) refuseBlocked(await transaction.send(hitQueries(key, attempt)))
 }
 
 /** Success: the account's count is cleared, and the network gets its attempt back. Never more than that. */
@@ -97,6 +93,7 @@ function hitQueries(key: Buffer, attempt: Attempt): Query[] {
   ]
 }
 
-function secondsOf(result: Result | undefined): number {
-  return Math.max(1, Number(result?.rows[0]?.seconds ?? 1))
+function refuseBlocked([hit, wait]: readonly Result[]): void {
+  if (hit?.rowCount !== 0) return
+  throw new IdentityError('throttled', { retryAfterSeconds: Math.max(1, Number(wait?.rows[0]?.seconds ?? 1)) })
 }

@@ -18,6 +18,9 @@ import { callerAsMember, enterTenant, memberQueries } from './tenant.ts'
 /** An invitation as its sender sees it: the token goes to the invited address alone. */
 export type Invited = { readonly id: string; readonly email: string; readonly role: string; readonly expiresAt: Date }
 
+/** What a role's name can be at all. */
+const ROLE = /^[\x21-\x7e]{1,63}$/
+
 const DAY_SECONDS = 86_400
 
 /**
@@ -35,6 +38,7 @@ export async function createInvitation(
   const { transaction, caller } = unit
   const { keys, settings } = identity
   const email = parseEmail(input.email)
+  if (!ROLE.test(input.role)) throw new IdentityError('role_unknown')
   const [, role, member, tenant] = await transaction.send([
     enterTenant(caller.tenantId),
     { statement: statements.grantsOfRole, values: [input.role] },
@@ -45,12 +49,11 @@ export async function createInvitation(
   if (granted.size === 0) throw new IdentityError('role_unknown')
   if (!covers(caller.grants, granted)) throw new IdentityError('role_exceeds_own')
   if (member?.rowCount !== 0) throw new IdentityError('already_member')
-  const wait = await countIn(transaction, keys.throttle, [
+  await countIn(transaction, keys.throttle, [
     { rule: THROTTLE_RULES.invitationSender, subject: caller.userId },
     // by tenant: a count across tenants would tell one of them what others do (CWE-203)
     { rule: THROTTLE_RULES.invitationAddress, subject: `${caller.tenantId}\0${email}` },
   ])
-  if (wait !== undefined) throw new IdentityError('throttled', { retryAfterSeconds: wait })
 
   const { token, hash } = newSecret('invitation')
   const id = randomUUID()

@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { countAttempts, forgive, type ThrottleRule, throttleKey } from '../../../src/service/identity/throttle.ts'
+import {
+  countAttempts,
+  countIn,
+  forgive,
+  type ThrottleRule,
+  throttleKey,
+} from '../../../src/service/identity/throttle.ts'
 import { openRoom, type Room } from '../room.ts'
 
 const rule: ThrottleRule = { name: 'test', freeAttempts: 3, capSeconds: 900, memorySeconds: 86_400 }
@@ -50,6 +56,27 @@ test('a hundred at once count exactly', async () => {
   const waits = await Promise.all(Array.from({ length: 100 }, () => hit('c')))
   expect(waits.filter((wait) => wait === 0)).toHaveLength(3)
   expect(await failures('c')).toBe(3)
+})
+
+test.each([
+  ['counted for the first time', 0, false],
+  ['counted again', 1, false],
+  ['got an attempt back', 2, true],
+])('whoever began earlier is not held up by a count that %s meanwhile', async (_, before, givesBack) => {
+  const subject = `older-${before}`
+  const attempt = { rule: { ...rule, freeAttempts: 10 }, subject }
+  const key = room.keys.throttle
+  for (let index = 0; index < before; index++) await countAttempts(room.pool, key, [attempt])
+  await room.pool.transaction(
+    async (older) => {
+      await older.query({ name: 'now', text: 'SELECT now() AS now' })
+      await countAttempts(room.pool, key, [attempt])
+      if (givesBack) await forgive(room.pool, key, { clear: [], giveBack: [attempt] })
+      await countIn(older, key, [attempt])
+    },
+    { isolation: 'read committed' },
+  )
+  expect(await failures(subject)).toBe(before + (givesBack ? 1 : 2))
 })
 
 test('after a day without a try all is forgotten', async () => {

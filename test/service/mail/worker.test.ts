@@ -66,9 +66,9 @@ const due = () => room.database.owner('UPDATE holdfast.outbox SET next_attempt_a
 test('what is due is delivered once, and its row deleted', async () => {
   await write('a@example.com', 'b@example.com')
   expect(await worker().runOnce()).toEqual({ delivered: 2, failed: 0, givenUp: 0 })
-  expect(sent.map(({ recipient, message }) => [recipient, message.text]).sort()).toEqual([
-    ['a@example.com', 'secret-text'],
-    ['b@example.com', 'secret-text'],
+  expect(sent.map(({ recipient, message }) => `${recipient}: ${message.text}`).sort()).toEqual([
+    'a@example.com: secret-text',
+    'b@example.com: secret-text',
   ])
   expect(await rows()).toEqual([])
   expect(await worker().runOnce()).toEqual({ delivered: 0, failed: 0, givenUp: 0 })

@@ -155,6 +155,7 @@ test('the same permission at a narrower reach does not cover the wider one', asy
 
 test.each([
   ['an unknown role', 'x@example.com', 'emperor', 'role_unknown'],
+  ['a role that cannot be stored', 'x@example.com', 'own\0er', 'role_unknown'],
   ['no role', 'x@example.com', '', 'role_unknown'],
   ['an address that is none', 'x@example.com, y@example.com', 'viewer', 'email_invalid'],
   ['a member', 'Viewer@acme.example', 'viewer', 'already_member'],
