@@ -11,7 +11,7 @@ import type { ConnectionAddress } from '../src/core/database/connection-target.t
 export type Cut = 'before commit' | 'after commit'
 
 /** What went over the wire since the last reset, start-up and authentication left out. */
-export type WireCounts = {
+type WireCounts = {
   /** How often the direction turned to the server: what each costs is one network latency. */
   roundTrips: number
   /** Sync messages and simple queries: what the server answers with ReadyForQuery. */

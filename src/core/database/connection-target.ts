@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import { DatabaseError } from './errors.ts'
 
 /** Certificates for TLS, each a PEM text. Verification itself cannot be switched off. */
-export type TlsMaterial = {
+type TlsMaterial = {
   readonly ca?: string
   readonly cert?: string
   readonly key?: string

@@ -107,11 +107,6 @@ export class Connection {
     return this.#ended === undefined
   }
 
-  /** How many prepared names the server has for this session. */
-  get statementCount(): number {
-    return this.#statements.size
-  }
-
   /** Forgets all prepared names: a schema change made their result types stale. */
   forgetStatements(): void {
     this.#statements.forgetAll()

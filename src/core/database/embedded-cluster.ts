@@ -10,7 +10,7 @@ import { makeOwnDirectory } from './embedded-directory.ts'
 import { programEnvironment } from './embedded-server.ts'
 import type { EmbeddedState } from './embedded-state.ts'
 import { DatabaseError } from './errors.ts'
-import { databaseGrants, roleStatements } from './roles.ts'
+import { roleStatements } from './roles.ts'
 import { scramVerifier } from './scram.ts'
 
 const run = promisify(execFile)
@@ -114,11 +114,6 @@ export async function makeRoles(superuser: ConnectionAddress, state: EmbeddedSta
     `CREATE DATABASE ${databaseName} OWNER holdfast_owner`,
   ])
   await runAll({ ...superuser, database: databaseName }, statements.database)
-}
-
-/** Writes the grants of a further database, such as a copy made from a template. */
-export async function grantDatabase(superuser: ConnectionAddress, database: string): Promise<void> {
-  await runAll({ ...superuser, database }, databaseGrants(database))
 }
 
 async function runAll(target: ConnectionAddress, statements: readonly string[]): Promise<void> {

@@ -34,7 +34,7 @@ export function clearSocket(directory: string): void {
 }
 
 /** The socket's file. */
-export function socketPath(directory: string): string {
+function socketPath(directory: string): string {
   return join(directory, `.s.PGSQL.${socketPort}`)
 }
 

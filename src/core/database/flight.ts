@@ -58,11 +58,6 @@ export class Flight implements Submittable {
     return this.#submitted
   }
 
-  /** Index of the step that is being answered; the number of steps when all have completed. */
-  get completed(): number {
-    return this.#tags.length
-  }
-
   submit(connection: Connection): null {
     this.#submitted = true
     connection.stream.write(encodeFlight(this.#closes, this.#steps))

@@ -23,10 +23,6 @@ export class KnownStatements {
     this.#limit = limit
   }
 
-  get size(): number {
-    return this.#known.size
-  }
-
   /**
    * Looks a name up and marks it as used.
    *

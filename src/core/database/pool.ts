@@ -28,7 +28,7 @@ export type PoolOptions = {
 }
 
 /** Numbers for metrics. */
-export type PoolStats = {
+type PoolStats = {
   readonly size: number
   readonly idle: number
   readonly waiting: number
@@ -95,6 +95,7 @@ class ConnectionPool implements Pool {
   readonly #idle: Connection[] = []
   readonly #waiters: Waiter[] = []
   #dialect: Dialect = 'postgresql'
+  #host: TransactionHost | undefined
   #opening = 0
   #closed: (() => void) | undefined
   #isClosing = false
@@ -171,10 +172,11 @@ class ConnectionPool implements Pool {
       connection.forgetStatements()
       connection.epoch = this.#epoch
     }
+    this.#host ??= this.#makeHost()
     return new PooledTransaction(connection, this.#host, o)
   }
 
-  get #host(): TransactionHost {
+  #makeHost(): TransactionHost {
     return {
       dialect: this.#dialect,
       carry: this.#carry,

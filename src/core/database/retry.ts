@@ -13,7 +13,7 @@ export type RetryOptions = {
 export type RetryClock = { readonly random: () => number; readonly sleep: (milliseconds: number) => Promise<void> }
 
 /** Runs in all. Under contention the chance to fail falls with each; after eight, something else is wrong. */
-export const defaultTries = 8
+const defaultTries = 8
 /** First pause at most, in milliseconds: about the length of one short transaction. It doubles with each run … */
 const basePauseMs = 5
 /** … up to this, so that a request does not outlive its client. */

@@ -12,7 +12,7 @@ export const roleNames = [
 export type RoleName = (typeof roleNames)[number]
 
 /** Roles that can sign in. */
-export const loginRoleNames = ['holdfast_migrator', 'holdfast_identity', 'holdfast_app'] as const
+const loginRoleNames = ['holdfast_migrator', 'holdfast_identity', 'holdfast_app'] as const
 /** A role that can sign in. */
 export type LoginRoleName = (typeof loginRoleNames)[number]
 

@@ -80,8 +80,3 @@ async function fail(
 function statusOf(connection: Connection): TransactionStatus {
   return connection.client.getTransactionStatus() ?? 'I'
 }
-
-/** ROLLBACK by the plain path. */
-export async function rollBackSequentially(connection: Connection): Promise<void> {
-  await run(connection, { statement: rollbackStatement, values: [] })
-}

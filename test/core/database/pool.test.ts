@@ -174,7 +174,8 @@ describe('prepared names', () => {
         const names = Array.from({ length: 10 }, (_, offset) =>
           query(`n${index + offset}`, `SELECT ${index + offset} AS n`),
         )
-        await send(pool, [pid, ...names])
+        const results = await send(pool, [pid, ...names, count])
+        expect(results.at(-1)?.rows[0]?.['n']).toBe(Math.min(1 + index + 10, 256))
       }
       const [result] = await send(pool, [count])
       expect(result?.rows).toEqual([{ n: 256 }])
