@@ -86,15 +86,18 @@ export async function completeSignUp(
   const hash = await identity.passwords.hash(input.password)
 
   const member: NewMember = { userId: randomUUID(), email, displayName }
+  const make = async (transaction: Transaction): Promise<TenantOfUser | null> => {
+    if (!invited) await consume(transaction, 'sign_up', secret.hash)
+    await transaction.send(accountQueries(member, hash, networkOf(trace.address)))
+    if (!invited) return null
+    const joined = await joining.joinByInvitation(transaction, secret.hash, member)
+    if (joined === undefined) throw new IdentityError('token_invalid')
+    return joined
+  }
   const tenant = await onTakenAddress(invited ? 'account_exists' : 'token_invalid', () =>
-    pool.transaction(async (transaction) => {
-      if (!invited) await consume(transaction, 'sign_up', secret.hash)
-      await transaction.send(accountQueries(member, hash, networkOf(trace.address)))
-      if (!invited) return null
-      const joined = await joining.joinByInvitation(transaction, secret.hash, member)
-      if (joined === undefined) throw new IdentityError('token_invalid')
-      return joined
-    }),
+    // a sign-up reads nothing that it does not also write: consumption and uniqueness alone decide, and a crowd of new
+    // users need not run into each other's predicate locks; an invitation is judged by rows that others may change
+    pool.transaction(make, { isolation: invited ? 'serializable' : 'read committed' }),
   )
   return { userId: member.userId, email, tenant }
 }
