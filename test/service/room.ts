@@ -98,7 +98,8 @@ export async function openRoom(settings: Record<string, unknown> = {}): Promise<
     async as(who, work) {
       const caller = 'token' in who ? await callerOf(database, who.token) : callerWith(who)
       const after: (() => void | Promise<void>)[] = []
-      const value = await pool.transaction((transaction) => work(unitOf(caller, transaction, after)))
+      // patient: a crowd in a nearly empty database collides more than any other
+      const value = await pool.transaction((transaction) => work(unitOf(caller, transaction, after)), { tries: 16 })
       for (const task of after) await task()
       return value
     },

@@ -16,7 +16,7 @@ import { statements } from './statements.ts'
 import { countAttempts, THROTTLE_RULES } from './throttle.ts'
 
 /** At most one mail a minute to one address, so that sign-up is no way to flood a mailbox (CWE-799). */
-export const SIGN_UP_MAIL_PAUSE_SECONDS = 60
+const SIGN_UP_MAIL_PAUSE_SECONDS = 60
 
 /** An account that has just been made, and the tenant that its invitation led into. */
 export type CompletedSignUp = { readonly userId: string; readonly email: string; readonly tenant: TenantOfUser | null }

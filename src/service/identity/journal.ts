@@ -2,7 +2,7 @@ import type { Query } from '../../core/database/statement.ts'
 import { statements } from './statements.ts'
 
 /** What can be written down. */
-export type JournalEvent =
+type JournalEvent =
   | 'set_up'
   | 'sign_up_requested'
   | 'account_created'
@@ -18,7 +18,7 @@ export type JournalEvent =
   | 'mail_given_up'
 
 /** What an event may say beyond who and where: a closed list without a place for a secret (CWE-532). */
-export type JournalDetails = {
+type JournalDetails = {
   /** keyed digest of an address, so that attempts on one account can be counted together */
   readonly account?: string
   readonly role?: string

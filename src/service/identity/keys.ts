@@ -2,7 +2,7 @@ import { hkdfSync } from 'node:crypto'
 import type { IdentityKeys } from './identity.ts'
 
 /** Length of the configured key and of each subkey: 256 bits. */
-export const ROOT_KEY_BYTES = 32
+const ROOT_KEY_BYTES = 32
 
 /** Key id under which the outbox seals now; a later key gets another, and this one stays to open. */
 const OUTBOX_KEY_ID = 1

@@ -4,10 +4,10 @@ import { IdentityError } from './errors.ts'
  * Two hashes at once. Node's thread pool has four threads, shared with DNS and files: sixteen hashes at once delayed
  * other work from 0.4 to 293 ms; with two, half the pool stays free.
  */
-export const LANE_CONCURRENCY = 2
+const LANE_CONCURRENCY = 2
 
 /** 512 hashes in waiting: some 13 s of work at 50 ms and two at a time. Whoever comes later is told so at once. */
-export const LANE_QUEUE_LIMIT = 512
+const LANE_QUEUE_LIMIT = 512
 
 /** A bounded lane for expensive work: so many at once, so many waiting, in order of arrival (CWE-400). */
 export type Lane = {

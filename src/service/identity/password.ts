@@ -14,9 +14,9 @@ export type Argon2Parameters = {
 export const ARGON2_PARAMETERS: Argon2Parameters = { memoryKib: 19_456, passes: 2, parallelism: 1 }
 
 /** Code points after NFKC. A password alone needs 15 (NIST 800-63B-4 section 3.1.1.2); there is no second factor yet. */
-export const PASSWORD_MIN = 15
+const PASSWORD_MIN = 15
 /** Far above the 64 that must be possible (ASVS 6.2.9); an end, so that hashing has a bound. */
-export const PASSWORD_MAX = 256
+const PASSWORD_MAX = 256
 
 /** `Algorithm.Argon2id`; an ambient const enum cannot be named under isolated modules. */
 const ARGON2ID = 2

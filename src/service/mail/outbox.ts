@@ -9,7 +9,7 @@ export type OutboxQuery = {
 }
 
 /** The part of a transaction that the outbox uses. */
-export type OutboxTransaction = {
+type OutboxTransaction = {
   send(queries: readonly OutboxQuery[], options?: { commit?: boolean }): Promise<{ rows: Record<string, unknown>[] }[]>
 }
 

@@ -9,7 +9,7 @@ const TAG_BYTES = 16
 const ID_BYTES = 1
 
 /** The sealed bytes are not what was sealed under this purpose, or their key is not known. */
-export class SealError extends Error {
+class SealError extends Error {
   override readonly name = 'SealError'
   readonly code = 'seal_broken'
 }

@@ -14,7 +14,7 @@ const POLL_MS = 5_000
 const BATCH = 20
 
 /** The right to deliver: one process at a time, so that a relay sees one connection. */
-export type DeliveryLease = { readonly lost: AbortSignal; release(): Promise<void> }
+type DeliveryLease = { readonly lost: AbortSignal; release(): Promise<void> }
 
 export type OutboxWorkerOptions = {
   /** The identity role's pool. */
@@ -32,7 +32,7 @@ export type OutboxWorkerOptions = {
 }
 
 /** What one look at the outbox did. */
-export type Delivery = { readonly delivered: number; readonly failed: number; readonly givenUp: number }
+type Delivery = { readonly delivered: number; readonly failed: number; readonly givenUp: number }
 
 export type OutboxWorker = {
   /** Looks now and then every few seconds. */
