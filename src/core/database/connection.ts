@@ -37,17 +37,15 @@ export class Connection {
   /** Set by the pool: up to which change of the schema its prepared statements are good. */
   epoch = 0
   readonly dialect: Dialect
-  readonly version: string
 
   private constructor(
     client: pg.Client,
-    version: { dialect: Dialect; text: string },
+    dialect: Dialect,
     statementLimit: number,
     onEnd: (connection: Connection) => void,
   ) {
     this.#client = client
-    this.dialect = version.dialect
-    this.version = version.text
+    this.dialect = dialect
     this.#statements = new KnownStatements(statementLimit)
     this.#onEnd = onEnd
     client.on('error', (error) => this.#end(error))
@@ -90,7 +88,7 @@ export class Connection {
       const { rows } = await client.query<Record<string, unknown>>(startupCheck)
       const version = judgeStartup(rows[0] ?? {})
       if (o.role !== undefined) await client.query(`SET ROLE ${o.role}`)
-      return new Connection(client, version, o.statementLimit, onEnd)
+      return new Connection(client, version.dialect, o.statementLimit, onEnd)
     } catch (error) {
       void client.end().catch(ignore)
       if (error instanceof DatabaseError) throw error

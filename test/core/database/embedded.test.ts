@@ -183,6 +183,9 @@ describe('start and stop', () => {
     ]) {
       await expect(sql(embedded, 'app', text), text).rejects.toMatchObject({ code: '42501' })
     }
+    const open =
+      "SELECT rolname FROM pg_roles WHERE rolname LIKE 'holdfast%' AND NOT rolsuper AND has_schema_privilege(oid, 'public', 'USAGE')"
+    expect(await sql(embedded, 'superuser', open)).toEqual([])
     await expect(sql(embedded, 'migrator', 'CREATE SCHEMA s')).rejects.toMatchObject({ code: '42501' })
     expect(
       await sql(
