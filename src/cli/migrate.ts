@@ -1,0 +1,53 @@
+import { type Command, readArguments, UsageError } from './command.ts'
+
+const help = `holdfast migrate: bring a database up to date, and make the configured roles current
+
+  --url URL      the database, as holdfast_migrator; or HOLDFAST_MIGRATOR_URL, which other users of the machine
+                 can not read off the list of processes
+  --status       only say what is applied and what is pending
+  --config FILE  configuration file with the roles
+  --json         print the result as JSON
+
+\`serve\` migrates the embedded database by itself. The roles of the database are made by \`holdfast db roles\`.`
+
+/** `holdfast migrate` and `holdfast db migrate`. */
+export const migrateCommand: Command = {
+  summary: 'bring a database up to date',
+  help,
+  async run(args, { out, err, environment, directory }) {
+    const { values } = readArguments(args, {
+      url: { type: 'string' },
+      status: { type: 'boolean' },
+      config: { type: 'string' },
+      json: { type: 'boolean' },
+    })
+    const url = values.url ?? environment['HOLDFAST_MIGRATOR_URL']
+    if (url === undefined || url === '') throw new UsageError('Give --url, or set HOLDFAST_MIGRATOR_URL.')
+    const { migrate, migrationStatus } = await import('../core/database/migrate.ts')
+    if (values.status === true) {
+      const status = await migrationStatus({ url })
+      if (values.json === true) out(JSON.stringify(status))
+      else {
+        for (const name of status.applied) out(`applied  ${name}`)
+        for (const name of status.pending) out(`pending  ${name}`)
+        out(status.current ? 'The database is up to date.' : `${status.pending.length} migrations are pending.`)
+      }
+      return 0
+    }
+    const { loadRoles } = await import('../service/config.ts')
+    const roleGrants = await loadRoles({
+      environment,
+      directory,
+      ...(values.config === undefined ? {} : { file: values.config }),
+    })
+    const report = await migrate({ target: { url }, roleGrants, log: values.json === true ? err : out })
+    if (values.json === true) out(JSON.stringify(report))
+    else {
+      out(`The database is up to date: ${report.applied.length} of ${report.total} migrations were applied now.`)
+      out(
+        `Roles: version ${report.roles?.version.slice(0, 12)}${report.roles?.changed === true ? ', made current now' : ''}.`,
+      )
+    }
+    return 0
+  },
+}

@@ -1,0 +1,232 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify'
+import type { GuardedAccess } from '../../core/guard/access.ts'
+import type { Caller } from '../../core/guard/caller.ts'
+import { type Credential, credentialOf } from '../../core/guard/credential.ts'
+import type { Guard, Unit, UnitRequest } from '../../core/guard/guard.ts'
+import type { ScopedDatabase } from '../../core/guard/scoped-database.ts'
+import { resolveValues } from '../../core/guard/sql.ts'
+import { selectTenant, type TenantSources } from '../../core/guard/tenant-selection.ts'
+import type { Result } from '../../core/database/statement.ts'
+import { isSafe, refuseCrossSite } from './cross-site.ts'
+import { markOf } from './reply-mark.ts'
+import { type DeclaredRoute, declarationOf, type RouteDeclaration, RouteDeclarationError } from './route-declaration.ts'
+import { readRoutes, routeKey } from './route-inventory.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig extends RouteDeclaration {}
+  interface FastifyRequest {
+    /** Who sent the request, as the database judged it. Inside a guarded handler only; else it throws. */
+    readonly caller: Caller
+    /** The scoped database. Inside a guarded handler only; else it throws. */
+    readonly db: ScopedDatabase
+    /** Result of the declared first statement. Inside the handler of a route that declares one; else it throws. */
+    readonly first: Result
+    /** The unit of work: its transaction and `afterCommit`. Inside a guarded handler only; else it throws. */
+    readonly unit: Unit
+  }
+}
+
+export type GuardPluginOptions = {
+  readonly guard: Guard
+  /** Origin of the pages that may use the session cookie, such as `https://app.example.com`. */
+  readonly origin: string
+  /** Where a request may name its tenant from, besides its session; nowhere if left out. */
+  readonly tenantSources?: TenantSources
+  /** Told of every route at the start. */
+  readonly onRoutes?: (routes: readonly DeclaredRoute[]) => void
+}
+
+/** A handler broke the guard's rules: the developer's mistake, told in the log and never to a client. */
+export class GuardMisuse extends Error {
+  override readonly name = 'GuardMisuse'
+  readonly code = 'guard_misuse'
+}
+
+/** What was read off a request before its body: the credential's hash and the tenants it names. */
+type Prepared = { readonly credential: Credential; readonly selectors: readonly string[] }
+
+const DECLARED = Symbol('holdfast.declared')
+type Recorded = { declared: DeclaredRoute | undefined }
+type MarkedConfig = RouteDeclaration & { [DECLARED]?: Recorded }
+
+/**
+ * Closes a Fastify application: every route says who may use it, or the application does not start; a guarded handler
+ * runs in one transaction as its caller, and its answer leaves after the commit.
+ *
+ * Register it first, on the root, and wait for it: `await app.register(guardPlugin, { guard, origin })`. A handler
+ * **returns** its payload. It may run twice after a serialization failure: mail and outgoing calls belong into
+ * `request.unit.afterCommit`.
+ *
+ * @throws RouteDeclarationError at `ready()`, naming method and path
+ */
+export async function guardPlugin(app: FastifyInstance, options: GuardPluginOptions): Promise<void> {
+  const { guard, origin, tenantSources = {} } = options
+  const recorded: { methods: string[]; url: string; config: () => RouteDeclaration | undefined; mark: Recorded }[] = []
+  const wrapped = new WeakSet<RouteHandlerMethod>()
+  const prepared = new WeakMap<FastifyRequest, Prepared>()
+  const units = new WeakMap<FastifyRequest, Unit>()
+  /** Requests whose handler sent its answer itself: their unit is rolled back. */
+  const leaked = new WeakSet<FastifyRequest>()
+
+  const unitOf = (request: FastifyRequest): Unit => {
+    const unit = units.get(request)
+    if (unit !== undefined) return unit
+    throw new GuardMisuse('caller, db, first and unit are there inside a guarded handler only, until it has returned.')
+  }
+  app.decorateRequest('unit', { getter: unitGetter })
+  app.decorateRequest('caller', { getter: callerGetter })
+  app.decorateRequest('db', { getter: dbGetter })
+  app.decorateRequest('first', { getter: firstGetter })
+  function unitGetter(this: FastifyRequest): Unit {
+    return unitOf(this)
+  }
+  function callerGetter(this: FastifyRequest): Caller {
+    return unitOf(this).caller
+  }
+  function dbGetter(this: FastifyRequest): ScopedDatabase {
+    return unitOf(this).db
+  }
+  function firstGetter(this: FastifyRequest): Result {
+    const { first } = unitOf(this)
+    if (first === undefined) throw new GuardMisuse('request.first is there where the route declares first.')
+    return first
+  }
+
+  app.addHook('onRoute', (route) => {
+    const mark: Recorded = { declared: undefined }
+    const config: MarkedConfig = { ...route.config, [DECLARED]: mark }
+    route.config = config as NonNullable<typeof route.config>
+    const { handler } = route
+    // a HEAD route that Fastify adds to a GET may come with the handler wrapped already
+    if (!wrapped.has(handler)) {
+      route.handler = guarded(handler)
+      wrapped.add(route.handler)
+    }
+    // read at `ready`, so that whoever registers another's plugin can declare for it in a hook of its own
+    recorded.push({ methods: [route.method].flat(), url: route.url, config: () => route.config, mark })
+  })
+
+  app.addHook('onReady', async () => {
+    const routes = recorded.map(({ methods, url, config, mark }) => {
+      mark.declared = declarationOf(methods, url, config())
+      return mark.declared
+    })
+    refuseUnseen(app, routes)
+    options.onRoutes?.(routes)
+  })
+
+  // Before the body is read: a request without a credential costs nothing (CWE-400).
+  app.addHook('onRequest', async (request) => {
+    if (request.is404) return
+    const declared = declaredOf(request)
+    if (declared.access.kind === 'open') return
+    const { rawHeaders, socket } = request.raw
+    const credential = credentialOf(rawHeaders)
+    if (credential.transport === 'cookie' && !isSafe(request.method)) refuseCrossSite(rawHeaders, origin)
+    const peerVerified = 'authorized' in socket && socket.authorized === true
+    const { selectors, ignored } = selectTenant(tenantSources, { rawHeaders, peerVerified })
+    if (ignored) request.log.warn('a tenant header from a peer that has not proven itself was ignored')
+    prepared.set(request, { credential, selectors })
+  })
+
+  app.addHook('onSend', async (request, reply, payload) => {
+    if (!units.has(request) || leaked.has(request)) return payload
+    leaked.add(request)
+    reply.log.error(`${request.method} ${request.routeOptions.url}: ${SENT_ITSELF}`)
+    throw new GuardMisuse(SENT_ITSELF)
+  })
+
+  function guarded(handler: RouteHandlerMethod): RouteHandlerMethod {
+    return function guardedHandler(this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) {
+      const declared = declaredOf(request)
+      if (declared.access.kind === 'open') return handler.call(this, request, reply)
+      return run(this, declared, handler, request, reply)
+    }
+  }
+
+  async function run(
+    instance: FastifyInstance,
+    declared: DeclaredRoute,
+    handler: RouteHandlerMethod,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<unknown> {
+    const mark = markOf(reply)
+    const { credential, selectors } = preparedOf(request)
+    const { first, more, pool, strict } = declared
+    // whatever is not open was made by the guard, with its modifiers
+    const access = declared.access as GuardedAccess
+    const unitRequest: UnitRequest = {
+      credential,
+      selectors,
+      access,
+      readOnly: isSafe(request.method),
+      strict,
+      pool,
+      ...(first === undefined
+        ? {}
+        : { more, first: (caller) => ({ ...first, values: valuesFor(first, request, caller) }) }),
+    }
+    try {
+      return await guard.run(unitRequest, async (unit) => {
+        mark.restore()
+        units.set(request, unit)
+        try {
+          const value: unknown = await handler.call(instance, request, reply)
+          // thrown inside the unit, so that it is rolled back
+          if (value === reply || leaked.has(request) || reply.sent || reply.raw.headersSent) {
+            throw new GuardMisuse(SENT_ITSELF)
+          }
+          return value
+        } finally {
+          units.delete(request)
+        }
+      })
+    } catch (error) {
+      // what the handler has set belongs to the answer that it did not give
+      if (!leaked.has(request)) mark.restore()
+      throw error
+    }
+  }
+
+  function preparedOf(request: FastifyRequest): Prepared {
+    const found = prepared.get(request)
+    if (found === undefined) throw new GuardMisuse('the request did not pass the guard.')
+    return found
+  }
+}
+
+// Fastify runs a plugin with this symbol in its parent's context, so that it guards all routes.
+Object.defineProperty(guardPlugin, Symbol.for('skip-override'), { value: true })
+
+const SENT_ITSELF =
+  'a guarded handler must return its payload: with reply.send() the answer would leave before the commit.'
+
+/** Fail closed: a request whose route was not checked at the start is not handled (CWE-306). */
+function declaredOf(request: FastifyRequest): DeclaredRoute {
+  const declared = (request.routeOptions.config as MarkedConfig)[DECLARED]?.declared
+  if (declared !== undefined) return declared
+  throw new GuardMisuse(`${request.method} ${request.routeOptions.url}: the route was added past the guard.`)
+}
+
+function valuesFor(
+  { values }: { values: readonly unknown[] },
+  request: FastifyRequest,
+  caller: { userId: string; tenantId: string },
+): unknown[] {
+  return resolveValues(values, { params: request.params, query: request.query, body: request.body, caller })
+}
+
+/** Routes that were there before the guard. */
+function refuseUnseen(app: FastifyInstance, routes: readonly DeclaredRoute[]): void {
+  const seen = new Set(routes.flatMap(({ methods, url }) => methods.map((method) => routeKey({ method, url }))))
+  for (const known of readRoutes(app.printRoutes())) {
+    // the twin with a slash, of a plugin's root, comes without a hook and shares its sibling's declaration
+    const twin = { ...known, url: known.url.replace(/\/$/, '') }
+    if (seen.has(routeKey(known)) || seen.has(routeKey(twin))) continue
+    throw new RouteDeclarationError(
+      `${known.method} ${known.url}: the route was added before the guard. ` +
+        'Register the guard first, on the root, and await it: await app.register(guardPlugin, …).',
+    )
+  }
+}

@@ -1,0 +1,76 @@
+import { type Access, isAccess } from '../../core/guard/access.ts'
+import type { PoolName } from '../../core/guard/guard.ts'
+import type { Sql } from '../../core/guard/sql.ts'
+import { isSafe } from './cross-site.ts'
+
+/** What a route says of itself: `config: { access: can('invoice:read'), first: sql`…` }`. */
+export type RouteDeclaration = {
+  /** Who may use it. A route without one stops the start (CWE-306, ASVS 8.3.1). */
+  access?: Access
+  /** Its first statement: travels with *enter*, so that the request costs one round trip. Its result: `request.first`. */
+  first?: Sql
+  /** Whether the handler sends statements after `first`; if not, COMMIT travels with it. */
+  more?: boolean
+  /** The login role it runs under, `app` unless said. */
+  pool?: PoolName
+  /** The caller's session, membership and tenant are locked while it runs: no change of them may overlap. */
+  strict?: boolean
+}
+
+/** A route as it was checked at the start. */
+export type DeclaredRoute = {
+  readonly methods: readonly string[]
+  readonly url: string
+  readonly access: Access
+  readonly first: Sql | undefined
+  readonly more: boolean
+  readonly pool: PoolName
+  readonly strict: boolean
+}
+
+/** A route's declaration is missing or makes no sense: it stops the start. */
+export class RouteDeclarationError extends Error {
+  override readonly name = 'RouteDeclarationError'
+  readonly code = 'route_undeclared'
+}
+
+/**
+ * Checks what a route declares.
+ * @throws RouteDeclarationError `route_undeclared` naming method and path
+ */
+export function declarationOf(
+  methods: readonly string[],
+  url: string,
+  config: RouteDeclaration | undefined,
+): DeclaredRoute {
+  const name = `${methods.join(', ')} ${url}`
+  const refuse = (why: string): never => {
+    throw new RouteDeclarationError(`${name}: ${why}`)
+  }
+  const { access, first, more = false, pool = 'app', strict = false } = config ?? {}
+  if (access === undefined) {
+    return refuse(
+      "the route does not say who may use it. Add config: { access: can('resource:verb') }, signedIn() or open('why').",
+    )
+  }
+  // a look-alike, such as one from parsed JSON, is not an access (CWE-306)
+  if (!isAccess(access)) return refuse('access must be made by can(), signedIn() or open().')
+  if (pool !== 'app' && pool !== 'identity') return refuse("pool must be 'app' or 'identity'.")
+  if (access.kind === 'open' && (first !== undefined || more || strict || config?.pool !== undefined)) {
+    return refuse('an open route has no caller, so it has no first, more, pool or strict.')
+  }
+  if (strict && methods.some(isSafe)) return refuse('strict takes locks, so it needs POST, PUT, PATCH or DELETE.')
+  if (first !== undefined && (typeof first.text !== 'string' || !Array.isArray(first.values))) {
+    return refuse('first must be made by sql`…`.')
+  }
+  if (more && first === undefined) return refuse('more says that statements follow first, and there is no first.')
+  return Object.freeze({ methods, url, access, first, more, pool, strict })
+}
+
+/** An access as people read it: `can(team:read)`, `signed in, within 300 s`, `open: health probe`. */
+export function formatAccess(access: Access): string {
+  if (access.kind === 'open') return `open: ${access.because}`
+  const base = access.kind === 'can' ? `can(${access.permissions.join(', ')})` : 'signed in'
+  const within = access.maxAgeSeconds > 0 ? `, within ${access.maxAgeSeconds} s` : ''
+  return `${base}${within}${access.assurance === 'aal2' ? ', with a second factor' : ''}`
+}

@@ -1,0 +1,155 @@
+import fastify, { type FastifyInstance, LogController } from 'fastify'
+import type { Guard } from '../../core/guard/guard.ts'
+import type { TenantSources } from '../../core/guard/tenant-selection.ts'
+import type { Identity } from '../identity/identity.ts'
+import { answerError, answerProblems } from './answer-problems.ts'
+import { answerClientError } from './client-error.ts'
+import { createDrain, type Drain } from './drain.ts'
+import { guardPlugin } from './guard-plugin.ts'
+import { takeJsonOnly } from './json-body.ts'
+import * as limits from './limits.ts'
+import { clientRequestId, type LogLevel, logOptions, newRequestId } from './log.ts'
+import type { Metrics } from './metrics.ts'
+import { describeRoutes, serveDescription } from './openapi.ts'
+import { problem } from './problem.ts'
+import type { Readiness } from './readiness.ts'
+import type { DeclaredRoute } from './route-declaration.ts'
+import { healthRoutes } from './routes/health.ts'
+import { invitationRoutes } from './routes/invitations.ts'
+import { meRoutes } from './routes/me.ts'
+import type { RouteContext } from './routes/route-context.ts'
+import { sessionRoutes } from './routes/sessions.ts'
+import { setupRoutes } from './routes/setup.ts'
+import { signInRoutes } from './routes/sign-in.ts'
+import { signUpRoutes } from './routes/sign-up.ts'
+import { teamMemberRoutes } from './routes/team-members.ts'
+import { teamRoutes } from './routes/teams.ts'
+import { tenantRoutes } from './routes/tenants.ts'
+
+export type ServerOptions = {
+  readonly guard: Guard
+  readonly identity: Identity
+  readonly ready: Readiness
+  readonly origin: string
+  readonly tenantSources: TenantSources
+  /** Addresses or networks of the proxies whose X-Forwarded-For is believed; none: the socket's address counts. */
+  readonly trustedProxies: readonly string[]
+  readonly logLevel: LogLevel
+  /** Where log lines go. */
+  readonly logTo: { write(line: string): void }
+  readonly metrics?: Metrics
+}
+
+export type Server = {
+  readonly app: FastifyInstance
+  readonly routes: () => readonly DeclaredRoute[]
+  /** Lets requests under way finish, answers new ones 503, and closes. */
+  readonly drain: Drain
+}
+
+/** Makes the service's HTTP application; nothing listens yet. */
+export async function createServer(options: ServerOptions): Promise<Server> {
+  const { origin, metrics } = options
+  let routes: readonly DeclaredRoute[] = []
+  const app = fastify({
+    logger: logOptions(options.logLevel, options.logTo),
+    // one line an answer, written below
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
+    genReqId: newRequestId,
+    requestIdHeader: false,
+    // X-Forwarded-* from anybody else is a client's word (CWE-348)
+    trustProxy: options.trustedProxies.length === 0 ? false : [...options.trustedProxies],
+    bodyLimit: limits.BODY_BYTES,
+    requestTimeout: limits.REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: limits.KEEP_ALIVE_MS,
+    connectionTimeout: limits.SOCKET_TIMEOUT_MS,
+    routerOptions: { maxParamLength: limits.PARAMETER_CHARACTERS },
+    http: {
+      maxHeaderSize: limits.HEADER_BYTES,
+      headersTimeout: limits.HEADERS_TIMEOUT_MS,
+      connectionsCheckingInterval: limits.CONNECTION_CHECK_MS,
+      // answered below, as a problem
+      requireHostHeader: false,
+    },
+    forceCloseConnections: 'idle',
+    ajv: {
+      // what does not fit is refused, never bent, cut or filled in (CWE-915)
+      customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false, allErrors: true },
+    },
+    clientErrorHandler: (error, socket) => answerClientError(error, socket, newRequestId),
+    frameworkErrors: (error, request, reply) => {
+      answerError(error, request, reply)
+    },
+  })
+  app.server.on('checkExpectation', (_request, response) => {
+    response.writeHead(problem('expectation_failed').status, { connection: 'close' }).end()
+  })
+  const drain = createDrain(app)
+
+  app.addHook('onRequest', async (request) => {
+    if (request.raw.headersDistinct.host?.length !== 1 && request.raw.httpVersion !== '1.0') {
+      throw Object.assign(new Error('no host, or several'), { statusCode: 400 })
+    }
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? '(none)'
+    const clientId = clientRequestId(request)
+    request.log.info(
+      {
+        method: request.method,
+        route,
+        status: reply.statusCode,
+        milliseconds: Math.round(reply.elapsedTime * 10) / 10,
+        address: request.ip,
+        ...(clientId === undefined ? {} : { client_request_id: clientId }),
+      },
+      'answered',
+    )
+    metrics?.answered(request.method, route, reply.statusCode, reply.elapsedTime / 1000)
+  })
+
+  await app.register((await import('@fastify/helmet')).default, {
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
+    },
+    frameguard: { action: 'deny' },
+    crossOriginResourcePolicy: { policy: 'same-origin' },
+    referrerPolicy: { policy: 'no-referrer' },
+  })
+  answerProblems(app, {
+    routes: () => routes,
+    ...(metrics === undefined ? {} : { onDenial: (because: string) => metrics.denied(because) }),
+  })
+  takeJsonOnly(app)
+  await app.register(guardPlugin, {
+    guard: options.guard,
+    origin,
+    tenantSources: options.tenantSources,
+    onRoutes: (found: readonly DeclaredRoute[]) => {
+      routes = found
+    },
+  })
+  await describeRoutes(app, origin)
+  await serveDescription(app)
+  healthRoutes(app, options.ready)
+  const context: RouteContext = { identity: options.identity, origin }
+  await app.register(async (v1) => addV1(v1, context), { prefix: '/v1' })
+  return { app, routes: () => routes, drain }
+}
+
+function addV1(v1: FastifyInstance, context: RouteContext): void {
+  v1.addHook('onRequest', async (_request, reply) => {
+    // answers are one caller's alone (CWE-524)
+    reply.header('cache-control', 'no-store')
+  })
+  setupRoutes(v1, context)
+  signUpRoutes(v1, context)
+  signInRoutes(v1, context)
+  sessionRoutes(v1)
+  tenantRoutes(v1, context)
+  invitationRoutes(v1, context)
+  meRoutes(v1)
+  teamRoutes(v1)
+  teamMemberRoutes(v1)
+}

@@ -1,0 +1,167 @@
+import type { Server as MetricsServer } from 'node:http'
+import { createGuard } from '../core/guard/guard.ts'
+import { createScope, loadKernel } from '../core/scope/scope.ts'
+import { createChores } from './chores.ts'
+import type { Config } from './config.ts'
+import { openDatabase, type ServiceDatabase } from './database.ts'
+import { createMetrics, listenForMetrics, type Metrics, type MetricsSources } from './http/metrics.ts'
+import { createReadiness } from './http/readiness.ts'
+import { createServer, type Server } from './http/server.ts'
+import type { Identity } from './identity/identity.ts'
+import { deriveKeys } from './identity/keys.ts'
+import { createLane } from './identity/lane.ts'
+import { createPasswords } from './identity/password.ts'
+import { touchSession } from './identity/session.ts'
+import { issueSetupToken } from './identity/setup.ts'
+import { embeddedKey } from './key-file.ts'
+import { StartError } from './start-error.ts'
+import { joining } from './tenancy/joining.ts'
+import { serviceManifest } from './tenancy/manifest.ts'
+
+/** Where the service speaks to its operator. */
+export type ServiceOutput = {
+  /** one line for people */
+  readonly print: (line: string) => void
+  /** structured log lines */
+  readonly logTo: { write(line: string): void }
+}
+
+export type Service = {
+  readonly server: Server
+  readonly database: ServiceDatabase
+  /** the URL that it listens on, and that of its metrics if they are on */
+  listen(): Promise<{ readonly url: string; readonly metricsUrl: string | undefined }>
+  /** The one-time token of the first start, or nothing when there is a tenant. */
+  setupToken(): Promise<string | undefined>
+  /** Finishes what is under way, then closes: server, chores, pools, embedded database. May be called again. */
+  stop(): Promise<void>
+}
+
+/**
+ * Composes the service: database, guard, identity, mail, HTTP. Nothing listens until `listen`.
+ * @throws StartError, ConfigError, DatabaseError
+ */
+export async function createService(config: Config, output: ServiceOutput): Promise<Service> {
+  let sources: MetricsSources | undefined
+  const hashing = createLane()
+  const [database, passwords, metrics] = await settle([
+    openDatabase(config, output.print),
+    createPasswords(hashing),
+    config.http.metricsPort === 'off' ? undefined : createMetrics(() => sources),
+    loadKernel(),
+  ])
+  try {
+    const { pools } = database
+    sources = { pools, hashing: () => hashing.stats }
+    const keys = deriveKeys(config.key ?? embeddedKey(config.database.dataDirectory))
+    const scope = createScope({
+      manifest: { ...serviceManifest, roles: config.tenancy.roles },
+      dialect: pools.app.dialect,
+    })
+    const warn = (message: string) => (error: unknown) => server.app.log.warn({ err: error }, message)
+    const guard = createGuard({
+      pools,
+      scope,
+      onTouch: ({ sessionId }) => void touchSession(pools.identity, sessionId).catch(warn('last-seen was not written')),
+      onAfterCommitError: warn('a task after the commit failed'),
+    })
+    const identity: Identity = {
+      pool: pools.identity,
+      passwords,
+      keys,
+      settings: config.identity,
+      joining,
+      onMail: () => chores.outbox.wake(),
+    }
+    const server = await createServer({
+      guard,
+      identity,
+      ready: createReadiness(pools, database.newestMigration),
+      origin: config.http.origin,
+      tenantSources: config.tenancy.sources,
+      trustedProxies: config.http.trustedProxies,
+      logLevel: config.http.logLevel,
+      logTo: output.logTo,
+      ...(metrics === undefined ? {} : { metrics }),
+    })
+    const chores = await createChores(config, pools.identity, keys, server.app.log, output.print)
+    await server.app.ready()
+
+    let metricsServer: MetricsServer | undefined
+    let stopping: Promise<void> | undefined
+    return {
+      server,
+      database,
+      async listen() {
+        const url = await listenOn(server, config)
+        metricsServer = metrics === undefined ? undefined : await openMetrics(metrics, config, output)
+        chores.start()
+        return { url, metricsUrl: metricsUrlOf(metricsServer) }
+      },
+      setupToken: () => issueSetupToken(identity),
+      stop() {
+        stopping ??= (async () => {
+          await server.drain()
+          await chores.stop()
+          metricsServer?.close()
+          await database.close()
+        })()
+        return stopping
+      },
+    }
+  } catch (error) {
+    await database.close()
+    throw error
+  }
+}
+
+/** Waits for all; when one fails, closes the database that another has opened, so that nothing is left running. */
+async function settle<Password, Metric>(
+  work: [Promise<ServiceDatabase>, Promise<Password>, Metric, Promise<void>],
+): Promise<[ServiceDatabase, Password, Awaited<Metric>]> {
+  const [database, ...others] = await Promise.allSettled(work)
+  const failed = [database, ...others].find((each) => each.status === 'rejected')
+  if (failed !== undefined) {
+    if (database.status === 'fulfilled') await database.value.close()
+    throw failed.reason
+  }
+  return (await Promise.all(work)) as unknown as [ServiceDatabase, Password, Awaited<Metric>]
+}
+
+async function listenOn({ app }: Server, { http: { host, port } }: Config): Promise<string> {
+  try {
+    return await app.listen({ host, port, listenTextResolver: () => 'listening' })
+  } catch (error) {
+    throw new StartError(`Cannot listen on ${host}, port ${port}: ${reasonOf(error)}. Set HOST and PORT.`, {
+      cause: error,
+    })
+  }
+}
+
+/** A taken port is an error where somebody chose it; the default's is only worth a line, for two may run on a machine. */
+async function openMetrics(
+  metrics: Metrics,
+  { http: { metricsPort, metricsPortChosen } }: Config,
+  { print }: ServiceOutput,
+): Promise<MetricsServer | undefined> {
+  try {
+    return await listenForMetrics(metrics, Number(metricsPort))
+  } catch (error) {
+    const message = `Metrics are off: port ${metricsPort} cannot be had: ${reasonOf(error)}. Set METRICS_PORT to another port, or to off.`
+    if (metricsPortChosen) throw new StartError(message, { cause: error })
+    print(message)
+    return undefined
+  }
+}
+
+function metricsUrlOf(server: MetricsServer | undefined): string | undefined {
+  const address = server?.address()
+  return typeof address === 'object' && address !== null ? `http://127.0.0.1:${address.port}/metrics` : undefined
+}
+
+function reasonOf(error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException
+  if (code === 'EADDRINUSE') return 'another program listens there'
+  if (code === 'EACCES') return 'ports below 1024 need privileges'
+  return error instanceof Error ? error.message : String(error)
+}
