@@ -1,0 +1,57 @@
+import { loadModule, parseSync, type ScanToken, scanSync, SqlError } from 'libpg-query'
+import { ScopeRefusal } from './refusals.ts'
+
+/** A node of PostgreSQL's parse tree, as the grammar's JSON has it. */
+export type Struct = { readonly [key: string]: unknown }
+/** A token of a text, with byte offsets. */
+export type Token = Pick<ScanToken, 'start' | 'end' | 'text' | 'tokenType' | 'tokenName' | 'keywordKind'>
+
+/** Loads the grammar; once a process, before anything else here is called. */
+export function loadKernel(): Promise<void> {
+  return loadModule()
+}
+
+/** Parses a text to the list of its statements. @throws ScopeRefusal `syntax_error` with the position */
+export function parseText(text: string): readonly Struct[] {
+  try {
+    const { stmts = [] } = parseSync(text) as { stmts?: readonly { stmt?: unknown }[] }
+    return stmts.map(({ stmt }) => (stmt ?? {}) as Struct)
+  } catch (error) {
+    // the parser's message quotes the text; it stays in the cause, for the operator
+    const cursor = error instanceof SqlError ? error.sqlDetails?.cursorPosition : undefined
+    throw new ScopeRefusal('syntax_error', {
+      position: cursor !== undefined && cursor > 0 ? cursor - 1 : undefined,
+      cause: error,
+    })
+  }
+}
+
+/** Splits a text into tokens, comments left out. @throws ScopeRefusal `syntax_error` */
+export function scanText(text: string): Token[] {
+  try {
+    return scanSync(text).tokens
+  } catch (error) {
+    throw new ScopeRefusal('syntax_error', { cause: error })
+  }
+}
+
+/** The one node in a wrapped node: `{ ColumnRef: {…} }` is `['ColumnRef', {…}]`. */
+export function unwrap(wrapped: unknown): [type: string, struct: Struct] {
+  if (typeof wrapped !== 'object' || wrapped === null) throw new TypeError('not a node of a parse tree')
+  const [entry, ...more] = Object.entries(wrapped)
+  if (entry === undefined || more.length > 0) throw new TypeError('not a node of a parse tree')
+  return [entry[0], entry[1] as Struct]
+}
+
+/** A list of wrapped nodes; none where the key is absent. An absent list member is `{}` and left out. */
+export function listOf(value: unknown): readonly Struct[] {
+  return Array.isArray(value) ? (value as Struct[]).filter((item) => Object.keys(item).length > 0) : []
+}
+
+/** The texts of a list of String nodes; `undefined` where another node is among them. */
+export function stringsOf(value: unknown): (string | undefined)[] {
+  return listOf(value).map((item) => {
+    const inner = item['String'] as Struct | undefined
+    return inner === undefined ? undefined : String(inner['sval'] ?? '')
+  })
+}

@@ -1,0 +1,34 @@
+import type { Table } from './manifest.ts'
+
+/** Numbers of the parameters that hold the tenant and, under reach `own`, the user. */
+export type ScopeParameters = { readonly tenant: number | undefined; readonly user: number | undefined }
+
+/**
+ * The one text that a table of the manifest may be read through: its columns, confined. Parentheses make it a unit,
+ * whatever surrounds it; the prover compares it byte for byte.
+ */
+export function leafText(table: Table, parameters: ScopeParameters): string {
+  const columns = Object.keys(table.columns).map((column) => `"${table.name}"."${column}"`)
+  const confinement = predicatesOf(table, table.name, parameters).join(' AND ')
+  const where = confinement === '' ? '' : ` WHERE ${confinement}`
+  return `(SELECT ${columns.join(', ')} FROM ${nameText(table)}${where})`
+}
+
+/** The table's name as it is always written: qualified and quoted. */
+export function nameText(table: Table): string {
+  return `"${table.schema}"."${table.name}"`
+}
+
+/**
+ * What confines a table under an alias: the tenant and, where there is a user parameter, the owner. Qualified, for a bare
+ * name could resolve to another query's column and be always true (CWE-639); the operator's schema is named, and the
+ * parameter is cast so that both databases infer one type.
+ */
+export function predicatesOf(table: Table, alias: string, { tenant, user }: ScopeParameters): string[] {
+  const predicate = (column: string, parameter: number): string =>
+    `"${alias}"."${column}" OPERATOR(pg_catalog.=) $${parameter}::${table.columns[column]?.type}`
+  return [
+    ...(table.tenant === undefined || tenant === undefined ? [] : [predicate(table.tenant, tenant)]),
+    ...(table.owner === undefined || user === undefined ? [] : [predicate(table.owner, user)]),
+  ]
+}

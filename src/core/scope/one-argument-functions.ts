@@ -1,0 +1,105 @@
+/**
+ * `x.f` is also the call `f(x)`. These functions of PostgreSQL 15 to 18 can be called with one argument and are not in the
+ * vocabulary, so that `x.f` is refused unless `f` is a column of the manifest; families are refused by their prefix.
+ * Made by: SELECT DISTINCT proname FROM pg_proc WHERE prokind <> 'p' AND
+ * (pronargs = 1 OR pronargs > 1 AND pronargs - pronargdefaults <= 1 OR provariadic <> 0)
+ */
+export const ONE_ARGUMENT_FUNCTIONS: ReadonlySet<string> = new Set(
+  `
+_pg_expandarray abbrev aclexplode aclitemin aclitemout acosd acosh amvalidate any_in any_out any_value
+anyarray_in anyarray_out anyarray_recv anyarray_send anycompatible_in anycompatible_out
+anycompatiblearray_in anycompatiblearray_out anycompatiblearray_recv anycompatiblearray_send
+anycompatiblemultirange_out anycompatiblenonarray_in anycompatiblenonarray_out anycompatiblerange_out
+anyelement_in anyelement_out anyenum_in anyenum_out anymultirange_out anynonarray_in anynonarray_out
+anyrange_out area array_agg_array_serialize array_agg_serialize array_append_support array_dims array_out
+array_prepend_support array_reverse array_send array_shuffle array_sort array_subscript_handler
+array_subscript_handler_support array_to_tsvector array_typanalyze array_unnest_support asind asinh atand
+atanh bernoulli bit_count bit_out bit_send bit_xor bitnot bittypmodin bittypmodout bool bool_alltrue
+bool_anytrue boolin boolout boolrecv boolsend box box_center box_in box_out box_recv box_send bpchar
+bpchar_sortsupport bpcharout bpcharsend bpchartypmodin bpchartypmodout brin_bloom_opcinfo brin_bloom_options
+brin_bloom_summary_in brin_bloom_summary_out brin_bloom_summary_recv brin_bloom_summary_send
+brin_inclusion_opcinfo brin_minmax_multi_opcinfo brin_minmax_multi_options brin_minmax_multi_summary_in
+brin_minmax_multi_summary_out brin_minmax_multi_summary_recv brin_minmax_multi_summary_send
+brin_minmax_opcinfo brin_summarize_new_values brinhandler broadcast btboolskipsupport
+btbpchar_pattern_sortsupport btcharskipsupport btequalimage btfloat4sortsupport btfloat8sortsupport
+bthandler btint2skipsupport btint2sortsupport btint4skipsupport btint4sortsupport btint8skipsupport
+btint8sortsupport btnamesortsupport btoidskipsupport btoidsortsupport bttext_pattern_sortsupport
+bttextsortsupport btvarstrequalimage bytea bytea_sortsupport bytea_string_agg_finalfn byteain byteaout
+bytearecv byteasend casefold cash_in cash_out cash_recv cash_send cash_words center char charin charout
+charrecv charsend cidin cidout cidr cidr_in cidr_out cidr_recv cidr_send cidrecv cidsend circle
+circle_center circle_in circle_out circle_recv circle_send cosd cosh cot cotd crc32 crc32c cstring_in
+cstring_out cstring_recv cstring_send cume_dist_final current_schemas current_setting currval date date_in
+date_out date_recv date_send date_skipsupport date_sortsupport datemultirange daterange_canonical dcbrt
+dense_rank_final dexp diagonal diameter dispell_init dlog1 dlog10 dround dsimple_init dsnowball_init dsqrt
+dsynonym_init dtrunc elem_contained_by_range_support enum_first enum_last enum_out enum_range enum_send erf
+erfc event_trigger_in event_trigger_out factorial family fdw_handler_in fdw_handler_out float4 float4abs
+float4in float4out float4recv float4send float4um float4up float8 float8_avg float8_corr float8_covar_pop
+float8_covar_samp float8_regr_avgx float8_regr_avgy float8_regr_intercept float8_regr_r2 float8_regr_slope
+float8_regr_sxx float8_regr_sxy float8_regr_syy float8_stddev_pop float8_stddev_samp float8_var_pop
+float8_var_samp float8abs float8in float8out float8recv float8send float8um float8up fmgr_c_validator
+fmgr_internal_validator fmgr_sql_validator format gamma generate_series_int4_support
+generate_series_int8_support generate_series_numeric_support generate_series_timestamp_support
+gin_clean_pending_list ginhandler gist_circle_compress gist_point_compress gist_point_fetch
+gist_point_sortsupport gist_poly_compress gist_translate_cmptype_common gisthandler grants_of_version
+gtsquery_compress gtsvector_compress gtsvector_decompress gtsvector_options gtsvectorin gtsvectorout
+hash_aclitem hash_array hash_multirange hash_numeric hash_range hash_record hashbool hashbpchar hashbytea
+hashchar hashcid hashdate hashenum hashfloat4 hashfloat8 hashhandler hashinet hashint2 hashint4 hashint8
+hashmacaddr hashmacaddr8 hashname hashoid hashoidvector hashtext hashtid hashvarlena hashxid hashxid8
+heap_tableam_handler height host hostmask index_am_handler_in index_am_handler_out inet_gist_compress
+inet_gist_fetch inet_in inet_out inet_recv inet_send inetnot int2 int2abs int2in int2int4_sum int2not
+int2out int2recv int2send int2um int2up int2vectorin int2vectorout int2vectorrecv int2vectorsend int4
+int4abs int4in int4inc int4multirange int4not int4out int4range_canonical int4recv int4send int4um int4up
+int8 int8_avg int8_avg_serialize int8abs int8dec int8in int8inc int8inc_support int8multirange int8not
+int8out int8range_canonical int8recv int8send int8um int8up internal_in internal_out interval interval_avg
+interval_avg_serialize interval_hash interval_out interval_send interval_sum interval_support interval_um
+intervaltypmodin intervaltypmodout is_normalized isclosed isempty ishorizontal isopen isvertical
+json_agg_finalfn json_agg_strict json_in json_object json_object_agg_finalfn json_out json_recv json_send
+json_to_record json_to_recordset jsonb_agg_finalfn jsonb_agg_strict jsonb_delete jsonb_hash jsonb_in
+jsonb_object jsonb_object_agg_finalfn jsonb_out jsonb_recv jsonb_send jsonb_subscript_handler
+jsonb_to_record jsonb_to_recordset jsonpath_in jsonpath_out jsonpath_recv jsonpath_send language_handler_in
+language_handler_out lgamma line_horizontal line_in line_out line_recv line_send line_vertical lower_inc
+lower_inf lseg lseg_center lseg_horizontal lseg_in lseg_length lseg_out lseg_recv lseg_send lseg_vertical
+macaddr macaddr8 macaddr8_in macaddr8_not macaddr8_out macaddr8_recv macaddr8_send macaddr8_set7bit
+macaddr_in macaddr_not macaddr_out macaddr_recv macaddr_send macaddr_sortsupport masklen min_scale money
+multirange multirange_gist_compress multirange_out multirange_send multirange_typanalyze mxid_age name
+namein nameout namerecv namesend netmask network network_sortsupport network_subset_support nextval npoints
+numeric numeric_abs numeric_avg numeric_avg_serialize numeric_exp numeric_inc numeric_ln numeric_out
+numeric_poly_avg numeric_poly_serialize numeric_poly_stddev_pop numeric_poly_stddev_samp numeric_poly_sum
+numeric_poly_var_pop numeric_poly_var_samp numeric_send numeric_serialize numeric_sortsupport numeric_sqrt
+numeric_stddev_pop numeric_stddev_samp numeric_sum numeric_support numeric_uminus numeric_uplus
+numeric_var_pop numeric_var_samp numerictypmodin numerictypmodout nummultirange numnode obj_description oid
+oidin oidout oidrecv oidsend oidvectorin oidvectorout oidvectorrecv oidvectorsend oidvectortypes
+ordered_set_transition_multi parse_ident path path_in path_length path_npoints path_out path_recv path_send
+pclose percent_rank_final phraseto_tsquery plainto_tsquery plpgsql_inline_handler plpgsql_validator point
+point_in point_out point_recv point_send poly_center poly_in poly_npoints poly_out poly_recv poly_send
+polygon popen prsd_end prsd_lextype querytree quote_ident quote_nullable radius random_normal range_agg
+range_contains_elem_support range_intersect_agg range_merge range_out range_send range_sortsupport
+range_typanalyze rank_final raw_array_subscript_handler record_out record_send row_security_active
+satisfies_hash_partition scale session_credential setseed sha224 sha384 sha512 shell_in shell_out sind sinh
+spg_poly_quad_compress spghandler string_agg_finalfn string_agg_serialize strip system table_am_handler_in
+table_am_handler_out tand tanh tenant_of_invitation tenants_of_user text_starts_with_support
+texticlike_support texticregexeq_support textin textlen textlike_support textout textrecv
+textregexeq_support textsend thesaurus_init tidin tidout tidrecv tidsend time_hash time_out time_send
+time_support timestamp timestamp_hash timestamp_out timestamp_send timestamp_skipsupport
+timestamp_sortsupport timestamp_support timestamptypmodin timestamptypmodout timestamptz timestamptz_hash
+timestamptz_out timestamptz_send timestamptztypmodin timestamptztypmodout timetypmodin timetypmodout timetz
+timetz_hash timetz_out timetz_send timetztypmodin timetztypmodout to_ascii to_bin to_hex to_oct to_regclass
+to_regcollation to_regnamespace to_regoper to_regoperator to_regproc to_regprocedure to_regrole to_regtype
+to_regtypemod to_tsquery to_tsvector trigger_in trigger_out trim_scale ts_debug ts_stat ts_token_type
+ts_typanalyze tsm_handler_in tsm_handler_out tsmultirange tsquery_not tsqueryin tsqueryout tsqueryrecv
+tsquerysend tstzmultirange tsvector_to_array tsvectorin tsvectorout tsvectorrecv tsvectorsend
+unicode_assigned unistr unknownin unknownout unknownrecv unknownsend upper_inc upper_inf
+uuid_extract_timestamp uuid_extract_version uuid_hash uuid_in uuid_out uuid_recv uuid_send uuid_skipsupport
+uuid_sortsupport uuidv7 varbit_out varbit_send varbit_support varbittypmodin varbittypmodout varchar
+varchar_support varcharout varcharsend varchartypmodin varchartypmodout void_in void_out void_recv void_send
+websearch_to_tsquery width window_cume_dist_support window_dense_rank_support window_ntile_support
+window_percent_rank_support window_rank_support window_row_number_support xid xid8in xid8out xid8recv
+xid8send xidin xidout xidrecv xidsend xml xml_in xml_is_well_formed xml_is_well_formed_content
+xml_is_well_formed_document xml_out xml_recv xml_send xmlagg xmlcomment xmltext
+`
+    .trim()
+    .split(/\s+/),
+)
+
+/** Families of functions and of types that look names up: refused as a field by their prefix. */
+export const FUNCTION_FAMILIES = /^(?:pg_|lo_|has_|txid_|reg|binary_upgrade|crdb_)/

@@ -1,0 +1,57 @@
+/** Why a statement was not scoped. Stable: tests, logs and documentation use these. */
+export const refusalCodes = {
+  text_malformed: 'The text is not well-formed Unicode, or holds a NUL.',
+  text_too_large: 'The text is too large.',
+  text_too_deep: 'The text is nested too deeply.',
+  identifier_not_ascii:
+    'Outside literals and comments only ASCII is accepted: the two databases fold other letters differently.',
+  syntax_error: 'The text is not SQL as PostgreSQL reads it.',
+  not_one_statement: 'Exactly one statement is accepted.',
+  statement_not_accepted: 'Only SELECT, INSERT, UPDATE and DELETE are accepted.',
+  construct_not_accepted: 'This construct is not accepted.',
+  function_not_accepted: 'This function is not accepted.',
+  operator_not_accepted: 'This operator is not accepted.',
+  type_not_accepted: 'This type is not accepted.',
+  relation_unknown: 'The manifest has no such table.',
+  relation_not_accepted: 'This way of naming a table is not accepted.',
+  relation_shared: 'This table is shared by all tenants and can only be read.',
+  column_unknown: 'The manifest has no such column.',
+  column_not_accepted: 'This column cannot be used here.',
+  name_reserved: 'This name belongs to a table.',
+  grant_missing: 'The route or the role does not hold the permission that this statement needs.',
+  tenant_not_assignable: 'The tenant of a row is set by Holdfast and never by a statement.',
+  owner_not_assignable: 'Whose a row is cannot be changed here.',
+  column_list_missing: 'INSERT needs a column list.',
+  parameter_count: 'The number of values is not that of the parameters.',
+  parameter_invalid: 'A parameter number is out of range.',
+  tenant_mismatch: 'A value names another tenant than the caller’s.',
+  owner_mismatch: 'A value names another owner than the caller.',
+  read_only_route: 'The route may only read.',
+  not_proven: 'The scoped text could not be proven.',
+} as const
+
+/** A code of {@link ScopeRefusal}. */
+export type ScopeRefusalCode = keyof typeof refusalCodes
+
+/**
+ * A statement that was not sent. `position` and `hint` are for whoever wrote it; nothing here ever echoes a value or
+ * another tenant's data (CWE-209).
+ */
+export class ScopeRefusal extends Error {
+  override readonly name = 'ScopeRefusal'
+  readonly code: ScopeRefusalCode
+  /** offset in UTF-16 code units in the caller's own text, or nothing where the whole is meant */
+  readonly position: number | undefined
+  /** how to write it instead */
+  readonly hint: string | undefined
+
+  constructor(
+    code: ScopeRefusalCode,
+    options: { position?: number | undefined; hint?: string | undefined; cause?: unknown } = {},
+  ) {
+    super(refusalCodes[code], options.cause === undefined ? {} : { cause: options.cause })
+    this.code = code
+    this.position = options.position
+    this.hint = options.hint
+  }
+}

@@ -1,0 +1,140 @@
+import { createHash } from 'node:crypto'
+import { admit } from './admit.ts'
+import { loadKernel } from './grammar.ts'
+import { formatGrants, type Grants } from './grants.ts'
+import { type Manifest, manifestDigest } from './manifest.ts'
+import { prove, type Slot, Unproven } from './prove.ts'
+import { ScopeRefusal } from './refusals.ts'
+import { rewrite } from './rewrite.ts'
+
+export { loadKernel }
+export type { Slot }
+
+/** Part of every cache key and wire name: raise it when the same input is scoped otherwise. */
+const KERNEL_VERSION = 1
+/** Texts remembered for each set of grants; an application has a few hundred. About 2 KB each. */
+const DEFAULT_CACHE_SIZE = 2_000
+/** Sets of grants remembered: a role's, cut to a route's, at a few versions. */
+const MAX_GRANT_SETS = 500
+
+/** A statement that stays inside the caller's tenant, rows and grants, and was proven to. */
+export type ScopedStatement = {
+  readonly verb: 'select' | 'insert' | 'update' | 'delete'
+  /** may run in a read-only transaction */
+  readonly readOnly: boolean
+  /** final, proven text */
+  readonly text: string
+  /** name of the prepared statement: a digest of the final text, so that one name is one text (CWE-694) */
+  readonly name: string
+  /** what `$1` … `$n` of the final text are bound to */
+  readonly slots: readonly Slot[]
+  /** number of values that the handler must give */
+  readonly valueCount: number
+  /** values of the handler that must name the caller's own tenant or user */
+  readonly checks: readonly { readonly kind: 'tenant' | 'owner'; readonly index: number }[]
+}
+
+/** The kernel over one manifest. */
+export type Scope = {
+  /**
+   * Scopes a text for a set of grants and proves it. Pure: the same input gives the same statement.
+   * @throws ScopeRefusal when it cannot
+   */
+  scope(text: string, grants: Grants): ScopedStatement
+}
+
+/**
+ * @param options.manifest checked by `parseManifest`
+ * @param options.cacheSize texts remembered for each set of grants
+ */
+export function createScope(options: {
+  readonly manifest: Manifest
+  readonly dialect: 'postgresql' | 'cockroachdb'
+  readonly cacheSize?: number
+}): Scope {
+  const { manifest, dialect, cacheSize = DEFAULT_CACHE_SIZE } = options
+  const key = `${KERNEL_VERSION} ${dialect} ${manifestDigest(manifest)}`
+  const bySet = new Map<string, Map<string, ScopedStatement>>()
+  const textsOf = (grants: Grants): Map<string, ScopedStatement> => {
+    const canonical = formatGrants(grants)
+    const texts = bySet.get(canonical) ?? new Map<string, ScopedStatement>()
+    remember(bySet, canonical, texts, MAX_GRANT_SETS)
+    return texts
+  }
+  return {
+    scope(text, grants) {
+      const texts = textsOf(grants)
+      const known = texts.get(text)
+      if (known !== undefined) {
+        remember(texts, text, known, cacheSize)
+        return known
+      }
+      const scoped = scopeAfresh(text, manifest, grants, key)
+      remember(texts, text, scoped, cacheSize)
+      return scoped
+    },
+  }
+}
+
+/**
+ * The values of a scoped statement in the order of its parameters.
+ * @throws ScopeRefusal `parameter_count`, `tenant_mismatch`, `owner_mismatch`
+ */
+export function bind(
+  statement: ScopedStatement,
+  caller: { readonly tenantId: string; readonly userId: string },
+  values: readonly unknown[],
+): unknown[] {
+  if (values.length !== statement.valueCount) {
+    throw new ScopeRefusal('parameter_count', { hint: `${statement.valueCount} expected, ${values.length} given` })
+  }
+  for (const { kind, index } of statement.checks) {
+    const own = kind === 'tenant' ? caller.tenantId : caller.userId
+    if (!names(values[index], own)) throw new ScopeRefusal(kind === 'tenant' ? 'tenant_mismatch' : 'owner_mismatch')
+  }
+  return statement.slots.map((slot) => {
+    if (slot.kind === 'value') return values[slot.index]
+    const own = slot.kind === 'tenant' ? caller.tenantId : caller.userId
+    // an empty id means that nobody is there: no statement runs for nobody (CWE-1188)
+    if (own === '') throw new ScopeRefusal(slot.kind === 'tenant' ? 'tenant_mismatch' : 'owner_mismatch')
+    return own
+  })
+}
+
+function scopeAfresh(text: string, manifest: Manifest, grants: Grants, key: string): ScopedStatement {
+  const admitted = admit(text)
+  const { text: final, slots, checks } = rewrite(admitted, manifest, grants)
+  try {
+    prove({ text: final, slots, manifest, grants })
+  } catch (error) {
+    if (error instanceof Unproven) throw new ScopeRefusal('not_proven', { cause: error })
+    if (error instanceof RangeError) throw new ScopeRefusal('text_too_deep', { cause: error })
+    throw error
+  }
+  const verb = ({ SelectStmt: 'select', InsertStmt: 'insert', UpdateStmt: 'update', DeleteStmt: 'delete' } as const)[
+    admitted.kind
+  ]
+  return Object.freeze({
+    verb,
+    readOnly: verb === 'select' && !admitted.locks,
+    text: final,
+    name: `hf_${createHash('sha256').update(`${key} ${final}`).digest('base64url').slice(0, 32)}`,
+    slots,
+    valueCount: admitted.parameters,
+    checks,
+  })
+}
+
+/** Whether a value is the id itself; a UUID may be spelt in capitals. */
+function names(value: unknown, id: string): boolean {
+  if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'bigint') return false
+  const text = String(value)
+  return text === id || (/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text) && text.toLowerCase() === id)
+}
+
+/** Puts an entry last, and drops the first when there are too many: the least recently used. */
+function remember<Value>(map: Map<string, Value>, key: string, value: Value, most: number): void {
+  map.delete(key)
+  map.set(key, value)
+  if (map.size > most) map.delete(map.keys().next().value ?? key)
+}
