@@ -1,19 +1,16 @@
-import { execFile } from 'node:child_process'
 import { chownSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { dirname, join } from 'node:path'
 import pg from 'pg'
 import type { ConnectionAddress } from './connection-target.ts'
 import type { Account } from './embedded-account.ts'
 import type { Binaries } from './embedded-binaries.ts'
+import { recordChild } from './embedded-child.ts'
 import { makeOwnDirectory } from './embedded-directory.ts'
-import { programEnvironment } from './embedded-server.ts'
+import { finish, spawnProgram } from './embedded-program.ts'
 import type { EmbeddedState } from './embedded-state.ts'
 import { DatabaseError } from './errors.ts'
 import { roleStatements } from './roles.ts'
 import { scramVerifier } from './scram.ts'
-
-const run = promisify(execFile)
 
 /** Name of the bootstrap superuser; unused once the roles exist. */
 export const superuserName = 'holdfast_superuser'
@@ -69,15 +66,12 @@ async function runInitdb(
   more: string[],
 ): Promise<void> {
   try {
-    await run(binaries.initdb, ['-D', clusterDirectory, ...more], {
-      cwd: clusterDirectory,
-      env: programEnvironment(),
-      ...(account.uid === undefined ? {} : { uid: account.uid }),
-      ...(account.gid === undefined ? {} : { gid: account.gid }),
-    })
+    const child = spawnProgram(binaries.initdb, ['-D', clusterDirectory, ...more], account, clusterDirectory)
+    // Syncing writes nothing; it may run beside the server, whose record this would replace.
+    if (!more.includes('--sync-only')) recordChild(dirname(clusterDirectory), child)
+    await finish(child)
   } catch (error) {
-    const { stderr } = error as { stderr?: string }
-    throw new DatabaseError('embedded_failed', `initdb failed: ${stderr?.trim() || (error as Error).message}`, error)
+    throw new DatabaseError('embedded_failed', `initdb failed: ${(error as Error).message}`, error)
   }
 }
 

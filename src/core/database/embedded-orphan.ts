@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Account } from './embedded-account.ts'
 import type { Binaries } from './embedded-binaries.ts'
-import { programEnvironment } from './embedded-server.ts'
+import { finish, spawnProgram } from './embedded-program.ts'
 import { processIdentity } from './process-identity.ts'
 
 const run = promisify(execFile)
@@ -40,12 +40,8 @@ export async function stopOrphan(
     ['immediate', immediateSeconds],
   ] as const) {
     try {
-      await run(binaries.pgCtl, ['stop', '-D', clusterDirectory, '-m', mode, '-w', '-t', String(seconds)], {
-        cwd: clusterDirectory,
-        env: programEnvironment(),
-        ...(account.uid === undefined ? {} : { uid: account.uid }),
-        ...(account.gid === undefined ? {} : { gid: account.gid }),
-      })
+      const parameters = ['stop', '-D', clusterDirectory, '-m', mode, '-w', '-t', String(seconds)]
+      await finish(spawnProgram(binaries.pgCtl, parameters, account, clusterDirectory))
       return true
     } catch (error) {
       log(`pg_ctl stop -m ${mode} failed: ${(error as Error).message.trim()}`)

@@ -1,7 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
 import type { Account } from './embedded-account.ts'
 import type { Binaries } from './embedded-binaries.ts'
+import { recordChild } from './embedded-child.ts'
+import { spawnProgram } from './embedded-program.ts'
 import { DatabaseError } from './errors.ts'
 
 /** A running postgres process that we are the parent of. */
@@ -89,19 +93,12 @@ async function launch(
   log: (line: string) => void,
   lines: string[],
 ): Promise<Server | undefined> {
-  const child = spawn(binaries.postgres, serverArguments(place), {
-    cwd: place.clusterDirectory,
-    env: programEnvironment(),
-    stdio: ['ignore', 'ignore', 'pipe'],
-    // Its own session: Ctrl-C in a terminal reaches us alone, and requests under way can finish first.
-    detached: process.platform !== 'win32',
-    ...(account.uid === undefined ? {} : { uid: account.uid }),
-    ...(account.gid === undefined ? {} : { gid: account.gid }),
-  })
+  const child = spawnProgram(binaries.postgres, serverArguments(place), account, place.clusterDirectory)
+  recordChild(dirname(place.clusterDirectory), child)
   const failed = new Promise<Error>((resolve) => child.once('error', resolve))
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
   const ready = new Promise<'ready'>((resolve) => {
-    createInterface({ input: child.stderr }).on('line', (line) => {
+    createInterface({ input: child.stderr as Readable }).on('line', (line) => {
       if (line.includes(readyLine)) resolve('ready')
       if (lines.length < 100) lines.push(line)
       if (/^(FATAL|PANIC):/.test(line)) log(`postgres: ${line}`)
@@ -170,13 +167,4 @@ function serverArguments(place: ServerPlace): string[] {
   else all['unix_socket_directories'] = place.socketDirectory
   all['port'] = String(place.port)
   return ['-D', place.clusterDirectory, ...Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])]
-}
-
-/** Nothing of our environment reaches the programs: it may hold secrets (CWE-526) or PG* settings that mislead them. */
-export function programEnvironment(): NodeJS.ProcessEnv {
-  const environment: NodeJS.ProcessEnv = { LC_ALL: 'C', TZ: 'UTC', PATH: process.env['PATH'] ?? '/usr/bin:/bin' }
-  if (process.platform === 'win32' && process.env['SystemRoot'] !== undefined) {
-    environment['SystemRoot'] = process.env['SystemRoot']
-  }
-  return environment
 }

@@ -5,6 +5,7 @@ import { dirname, join, resolve } from 'node:path'
 import type { ConnectionAddress } from './connection-target.ts'
 import { type Account, assertReachable, chooseAccount } from './embedded-account.ts'
 import { type Binaries, findBinaries } from './embedded-binaries.ts'
+import { endRecordedChild } from './embedded-child.ts'
 import {
   assertVersion,
   databaseName,
@@ -115,6 +116,7 @@ async function start(
   let state = readState(dataDirectory) ?? freshState()
   const firstStart = !state.ready
   await stopOrphan(clusterDirectory, binaries, account, log)
+  await endRecordedChild(dataDirectory)
   if (firstStart) {
     await assertNothingToLose(clusterDirectory, dataDirectory)
     writeState(dataDirectory, state)

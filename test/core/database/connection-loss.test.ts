@@ -167,6 +167,38 @@ describe('a connection that is cut', () => {
     })
   })
 
+  test('200 writes, cut at random: what was acknowledged is there, what was lost is not', async () => {
+    await withPool({ size: 4 }, async (pool) => {
+      const outcomes = new Map<number, string>()
+      let next = 1
+      const writer = async (): Promise<void> => {
+        while (next <= 200) {
+          const id = next++
+          if (id % 25 === 0) proxy.cutNext(id % 2 === 0 ? 'before commit' : 'after commit')
+          if (id % 60 === 0) proxy.cutAll()
+          const work = (transaction: Transaction) =>
+            transaction.send([query('insert', insert.statement.text, id)], { commit: true })
+          const outcome = await pool.transaction(work).then(
+            () => 'stored',
+            (error: { code: string }) => error.code,
+          )
+          outcomes.set(id, outcome)
+        }
+      }
+      await Promise.all([writer(), writer(), writer(), writer()])
+      await database.owner(
+        "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE application_name = 'loss' AND state LIKE 'idle in%'",
+      )
+      const stored = new Set((await database.owner('SELECT id::INT4 AS id FROM public.marks')).map(({ id }) => id))
+      for (const [id, outcome] of outcomes) {
+        if (outcome !== 'commit_ambiguous') expect(stored.has(id), `${id}: ${outcome}`).toBe(outcome === 'stored')
+      }
+      const seen = [...outcomes.values()]
+      expect(seen.filter((outcome) => outcome === 'stored').length).toBeGreaterThan(150)
+      expect(seen).toContain('commit_ambiguous')
+    })
+  })
+
   test('a server that is not there', async () => {
     const connection = { ...database.target('app'), host: '/nonexistent' }
     await expect(createPool({ connection, size: 1, applicationName: 'none' })).rejects.toMatchObject({

@@ -23,7 +23,7 @@ import { connect } from '../../backends.ts'
 
 const isRoot = process.getuid?.() === 0
 const nobody = 65_534
-const script = new URL('./embedded-child.ts', import.meta.url).pathname
+const script = new URL('./embedded-runner.ts', import.meta.url).pathname
 
 let seed: string
 let base: string
@@ -184,7 +184,7 @@ describe('start and stop', () => {
       await expect(sql(embedded, 'app', text), text).rejects.toMatchObject({ code: '42501' })
     }
     const open =
-      "SELECT rolname FROM pg_roles WHERE rolname LIKE 'holdfast%' AND NOT rolsuper AND has_schema_privilege(oid, 'public', 'USAGE')"
+      "SELECT rolname FROM pg_roles WHERE rolname LIKE 'holdfast%' AND rolcanlogin AND NOT rolsuper AND has_schema_privilege(oid, 'public', 'USAGE')"
     expect(await sql(embedded, 'superuser', open)).toEqual([])
     await expect(sql(embedded, 'migrator', 'CREATE SCHEMA s')).rejects.toMatchObject({ code: '42501' })
     expect(
@@ -303,6 +303,20 @@ describe('after a crash', () => {
     const there = new Set(rows.map(({ id }) => id))
     for (const { id } of writer.lines.slice(1)) expect(there.has(id)).toBe(true)
   })
+
+  test.each([60, 200, 450, 700])(
+    'SIGKILL %i ms into the first start: the next one begins again or goes on',
+    async (milliseconds) => {
+      const starter = child('start')
+      // Its own start-up comes first: wait for the data directory.
+      await expect.poll(() => existsSync(join(directory, 'holdfast.lock')), { interval: 5, timeout: 20_000 }).toBe(true)
+      await new Promise((resolve) => setTimeout(resolve, milliseconds))
+      starter.process.kill('SIGKILL')
+      await starter.ended
+      const embedded = await start()
+      expect(await sql(embedded, 'app', 'SELECT 1 AS one')).toEqual([{ one: 1 }])
+    },
+  )
 
   test('a process id in postmaster.pid that is a stranger now is no obstacle', async () => {
     copySeed()
