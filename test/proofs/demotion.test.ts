@@ -106,17 +106,13 @@ describe('a change of the caller against a running write', () => {
       enter() {
         outcome = guard
           .run(unit, async ({ db }) => {
-            events.push('entered')
             entered.open()
             await mayWrite.passed
             await db.query(sql`INSERT INTO teams (slug, name, created_by) VALUES (${slug}, ${'T'}, ${user})`)
             written.open()
             await mayCommit.passed
           })
-          .then(() => {
-            events.push('committed')
-            return 'written'
-          })
+          .then(() => 'written')
           .catch((error: unknown) => {
             if (error instanceof Denial) return error.because
             throw error
@@ -128,6 +124,7 @@ describe('a change of the caller against a running write', () => {
         return Promise.race([written.passed, outcome])
       },
       async commit() {
+        events.push('committing')
         mayCommit.open()
         await outcome
       },
@@ -159,12 +156,8 @@ describe('a change of the caller against a running write', () => {
     expect(rows).toHaveLength(result === 'written' ? 1 : 0)
     // A write that starts after the change has committed is judged by it.
     if (schedule.indexOf('commit change') < schedule.indexOf('enter')) expect(result).toBe(denials[change])
-    // A strict write and the change do not overlap.
-    if (strict && result === 'written') {
-      const [lastEntered, changed] = [events.lastIndexOf('entered'), events.indexOf('changed')]
-      expect(changed > events.indexOf('committed') || changed < lastEntered).toBe(true)
-      expect(changed).toBeGreaterThan(events.indexOf('committed'))
-    }
+    // A strict write and the change do not overlap: the change went through only after the write's commit was on its way.
+    if (strict && result === 'written') expect(events.indexOf('changed')).toBeGreaterThan(events.indexOf('committing'))
     // And the next request knows, whatever happened.
     const next = guard.run(unit, async () => 'admitted')
     await expect(next).rejects.toMatchObject({ because: denials[change] })
