@@ -19,6 +19,10 @@ const commands: Readonly<Record<string, { summary: string; load: () => Promise<C
     summary: 'print the SQL that makes the database roles',
     load: async () => (await import('./db-roles.ts')).dbRoles,
   },
+  'setup-token': {
+    summary: 'make a one-time token for a further tenant and its owner',
+    load: async () => (await import('./setup-token.ts')).setupToken,
+  },
   routes: { summary: 'list all routes and who may use them', load: async () => (await import('./routes.ts')).routes },
   explain: { summary: 'show what a statement becomes', load: async () => (await import('./explain.ts')).explain },
 }

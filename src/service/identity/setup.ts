@@ -20,20 +20,24 @@ export type SetupInput = {
 export type CompletedSetup = { readonly userId: string; readonly email: string; readonly tenant: TenantOfUser }
 
 /**
- * The one-time token that makes the first tenant and its owner: there is no default password (ASVS 6.3.2, CWE-1392).
- * Each call replaces the last token, so only the one printed last works.
+ * A one-time token that makes a tenant and its owner: there is no default password (ASVS 6.3.2, CWE-1392). For the
+ * operator's eyes; each call replaces the last token, so only the one made last works.
  *
- * @returns the token, or nothing when the database has a tenant
+ * @param further also where there is a tenant already
+ * @returns the token, or nothing when the database has a tenant and `further` is false
  */
-export async function issueSetupToken(identity: Identity): Promise<string | undefined> {
+export async function issueSetupToken(
+  identity: Pick<Identity, 'pool' | 'settings'>,
+  further = false,
+): Promise<string | undefined> {
   const { token, hash } = newSecret('setup')
-  const pend = { statement: statements.setupPend, values: [hash, identity.settings.setupTokenSeconds] }
+  const pend = { statement: statements.setupPend, values: [hash, identity.settings.setupTokenSeconds, further] }
   const [pending] = await identity.pool.transaction((transaction) => transaction.send([pend], { commit: true }))
   return pending?.rowCount === 1 ? token : undefined
 }
 
 /**
- * Makes the first tenant and its owner, whose address the operator vouches for.
+ * Makes a tenant and its owner, whose address the operator vouches for.
  *
  * @throws IdentityError `token_invalid`; `email_invalid`, `display_name_invalid`, `password_…`, `slug_invalid`,
  *   `tenant_name_invalid`; `account_exists`, `busy`
@@ -60,8 +64,6 @@ export async function completeSetup(
   const tenant = await onTakenAddress('account_exists', () =>
     pool.transaction(async (transaction) => {
       await consume(transaction, 'setup', secret.hash)
-      const { rows } = await transaction.query(statements.databaseIsEmpty)
-      if (rows[0]?.is_empty !== true) throw new IdentityError('token_invalid')
       await transaction.send(accountQueries(owner, hash, network))
       const founded = await joining.foundTenant(transaction, input.tenant, owner)
       const entry = { event: 'set_up', userId: owner.userId, tenantId: founded.id, network } as const

@@ -2,7 +2,7 @@ import { outboxStatements } from '../mail/outbox.ts'
 
 /**
  * Everything that the identity role ever sends: a closed list, each statement keyed by token, user, address or tenant.
- * The last group has no key: it asks whether the database is empty, or deletes by time alone.
+ * The last group has no key: it deletes by time alone.
  * Statements on memberships, invitations and profiles run under row-level security: `tenantEnter` goes first.
  */
 export const statements = {
@@ -119,9 +119,10 @@ RETURNING email`,
   },
   setupPend: {
     name: 'setup_pend',
+    // $3: also where there is a tenant already
     text: `INSERT INTO holdfast.one_time_tokens (purpose, token_hash, email, expires_at)
 SELECT 'setup', $1::BYTEA, '', now() + $2::INT8 * INTERVAL '1 second'
-WHERE NOT EXISTS (SELECT t.id FROM holdfast.tenants t)
+WHERE $3::BOOL OR NOT EXISTS (SELECT t.id FROM holdfast.tenants t)
 ON CONFLICT (purpose, email) DO UPDATE SET
   token_hash = excluded.token_hash, created_at = now(), expires_at = excluded.expires_at, consumed_at = NULL
 RETURNING purpose`,
@@ -224,10 +225,6 @@ VALUES ($1::TEXT, $2::UUID, $3::UUID, $4::UUID, $5::TEXT, $6::JSONB)`,
   ...outboxStatements,
 
   // without a key
-  databaseIsEmpty: {
-    name: 'database_is_empty',
-    text: 'SELECT NOT EXISTS (SELECT t.id FROM holdfast.tenants t) AS is_empty',
-  },
   sweepThrottle: { name: 'sweep_throttle', text: 'DELETE FROM holdfast.throttle WHERE expires_at <= now()' },
   sweepTokens: {
     name: 'sweep_tokens',
