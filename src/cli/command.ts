@@ -1,4 +1,4 @@
-import { parseArgs, type ParseArgsConfig } from 'node:util'
+import { parseArgs } from 'node:util'
 
 /** Where a command reads from and speaks to. */
 export type Terminal = {
@@ -26,20 +26,27 @@ export class UsageError extends Error {
   readonly code = 'usage'
 }
 
-type Options = NonNullable<ParseArgsConfig['options']>
+/** Flags by name: text, or there at all. */
+type Flags = Readonly<Record<string, { readonly type: 'string' | 'boolean' }>>
+
+/** What was typed. */
+export type Arguments<Known extends Flags> = {
+  readonly values: { readonly [Name in keyof Known]?: Known[Name]['type'] extends 'boolean' ? boolean : string }
+  readonly positionals: readonly string[]
+}
 
 /**
  * Reads a command's flags and arguments; a flag that is not known is an error.
  * @throws UsageError
  */
-export function readArguments<Flags extends Options>(
+export function readArguments<const Known extends Flags>(
   args: readonly string[],
-  options: Flags,
+  options: Known,
   positionals: { readonly min: number; readonly max: number } = { min: 0, max: 0 },
-) {
-  let parsed: ReturnType<typeof parse<Flags>>
+): Arguments<Known> {
+  let parsed: Arguments<Known>
   try {
-    parsed = parse(args, options)
+    parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: true }) as Arguments<Known>
   } catch (error) {
     throw new UsageError(firstSentence(error), { cause: error })
   }
@@ -48,10 +55,6 @@ export function readArguments<Flags extends Options>(
   if (count > positionals.max)
     throw new UsageError(`"${parsed.positionals[positionals.max]}" is one argument too many.`)
   return parsed
-}
-
-function parse<Flags extends Options>(args: readonly string[], options: Flags) {
-  return parseArgs({ args: [...args], options, allowPositionals: true, strict: true })
 }
 
 function firstSentence(error: unknown): string {

@@ -6,11 +6,11 @@ import type { Config } from './config.ts'
 import { openDatabase, type ServiceDatabase } from './database.ts'
 import { createMetrics, listenForMetrics, type Metrics, type MetricsSources } from './http/metrics.ts'
 import { createReadiness } from './http/readiness.ts'
-import { createServer, type Server } from './http/server.ts'
+import type { Server, ServerOptions } from './http/server.ts'
 import type { Identity } from './identity/identity.ts'
 import { deriveKeys } from './identity/keys.ts'
-import { createLane } from './identity/lane.ts'
-import { createPasswords } from './identity/password.ts'
+import { createLane, type Lane } from './identity/lane.ts'
+import { createPasswords, type Passwords } from './identity/password.ts'
 import { touchSession } from './identity/session.ts'
 import { issueSetupToken } from './identity/setup.ts'
 import { embeddedKey } from './key-file.ts'
@@ -44,12 +44,22 @@ export type Service = {
 export async function createService(config: Config, output: ServiceOutput): Promise<Service> {
   let sources: MetricsSources | undefined
   const hashing = createLane()
-  const [database, passwords, metrics] = await settle([
-    openDatabase(config, output.print),
-    createPasswords(hashing),
-    config.http.metricsPort === 'off' ? undefined : createMetrics(() => sources),
-    loadKernel(),
-  ])
+  // the database starts first: the rest is loaded and made while it does
+  const opening = openDatabase(config, output.print)
+  // its failure is looked at below; until then it is not unhandled
+  opening.catch(() => undefined)
+  let made: Made
+  try {
+    made = await makeMeanwhile(config, hashing, () => sources)
+  } catch (error) {
+    await opening.then(
+      (opened) => opened.close(),
+      () => undefined,
+    )
+    throw error
+  }
+  const { passwords, metrics, createServer } = made
+  const database = await opening
   try {
     const { pools } = database
     sources = { pools, hashing: () => hashing.stats }
@@ -115,17 +125,21 @@ export async function createService(config: Config, output: ServiceOutput): Prom
   }
 }
 
-/** Waits for all; when one fails, closes the database that another has opened, so that nothing is left running. */
-async function settle<Password, Metric>(
-  work: [Promise<ServiceDatabase>, Promise<Password>, Metric, Promise<void>],
-): Promise<[ServiceDatabase, Password, Awaited<Metric>]> {
-  const [database, ...others] = await Promise.allSettled(work)
-  const failed = [database, ...others].find((each) => each.status === 'rejected')
-  if (failed !== undefined) {
-    if (database.status === 'fulfilled') await database.value.close()
-    throw failed.reason
-  }
-  return (await Promise.all(work)) as unknown as [ServiceDatabase, Password, Awaited<Metric>]
+type Made = {
+  readonly passwords: Passwords
+  readonly metrics: Metrics | undefined
+  readonly createServer: (options: ServerOptions) => Promise<Server>
+}
+
+/** What needs no database. */
+async function makeMeanwhile(config: Config, lane: Lane, sources: () => MetricsSources | undefined): Promise<Made> {
+  const [{ createServer }, passwords, metrics] = await Promise.all([
+    import('./http/server.ts'),
+    createPasswords(lane),
+    config.http.metricsPort === 'off' ? undefined : createMetrics(sources),
+    loadKernel(),
+  ])
+  return { createServer, passwords, metrics }
 }
 
 async function listenOn({ app }: Server, { http: { host, port } }: Config): Promise<string> {
