@@ -14,6 +14,7 @@ import { createPasswords, type Passwords } from './identity/password.ts'
 import { touchSession } from './identity/session.ts'
 import { issueSetupToken } from './identity/setup.ts'
 import { embeddedKey } from './key-file.ts'
+import type { OutboxWorker } from './mail/worker.ts'
 import { StartError } from './start-error.ts'
 import { joining } from './tenancy/joining.ts'
 import { serviceManifest } from './tenancy/manifest.ts'
@@ -29,6 +30,8 @@ export type ServiceOutput = {
 export type Service = {
   readonly server: Server
   readonly database: ServiceDatabase
+  /** Mail that waits to be delivered. */
+  readonly outbox: OutboxWorker
   /** the URL that it listens on, and that of its metrics if they are on */
   listen(): Promise<{ readonly url: string; readonly metricsUrl: string | undefined }>
   /** The one-time token of the first start, or nothing when there is a tenant. */
@@ -102,6 +105,7 @@ export async function createService(config: Config, output: ServiceOutput): Prom
     return {
       server,
       database,
+      outbox: chores.outbox,
       async listen() {
         const url = await listenOn(server, config)
         metricsServer = metrics === undefined ? undefined : await openMetrics(metrics, config, output)

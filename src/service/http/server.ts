@@ -1,4 +1,5 @@
 import fastify, { type FastifyInstance, LogController } from 'fastify'
+import { valuesOf } from '../../core/guard/credential.ts'
 import type { Guard } from '../../core/guard/guard.ts'
 import type { TenantSources } from '../../core/guard/tenant-selection.ts'
 import type { Identity } from '../identity/identity.ts'
@@ -87,7 +88,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const drain = createDrain(app)
 
   app.addHook('onRequest', async (request) => {
-    if (request.raw.headersDistinct.host?.length !== 1 && request.raw.httpVersion !== '1.0') {
+    if (valuesOf(request.raw.rawHeaders, 'host').length !== 1 && request.raw.httpVersion !== '1.0') {
       throw Object.assign(new Error('no host, or several'), { statusCode: 400 })
     }
   })
