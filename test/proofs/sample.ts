@@ -52,7 +52,7 @@ function sampleText({ format, minLength = 0 }: JsonSchema): string {
 
 /** Fills a route's path, `/teams/:slug`, from what is known. @throws TypeError when a parameter is not */
 export function fillPath(path: string, known: Known): string {
-  return path.replaceAll(/:([a-z_]+)/g, (_, name: string) => {
+  return path.replaceAll(/:([a-z_]+)|\*/g, (match, name: string = match) => {
     if (!Object.hasOwn(known, name))
       throw new TypeError(`the route ${path} has a parameter ":${name}" that the table does not know`)
     return encodeURIComponent(String(known[name]))

@@ -1,0 +1,251 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { hashSessionToken, newSessionToken } from '../../src/core/guard/credential.ts'
+import { type DeclaredRoute, formatAccess } from '../../src/service/http/route-declaration.ts'
+import { defaultRoles } from '../../src/service/tenancy/manifest.ts'
+import type { TestDatabase } from '../postgres.ts'
+import { seededRoles } from '../two-tenants.ts'
+import { differences, footprintOf, undo } from './footprint.ts'
+import { carelessRoutes } from './careless-routes.ts'
+import { type House, openHouse, type Walls } from './house.ts'
+import { fillPath, type JsonSchema, type Known, sample } from './sample.ts'
+
+/** Who asks: nobody, somebody with a token that was never given out, and a user of each role of acme. */
+const actors = ['nobody', 'forged', ...seededRoles, 'service'] as const
+type Actor = (typeof actors)[number]
+/** Whose ids the request carries: acme's own, or those of globex. */
+const targets = ['own', 'foreign'] as const
+type Target = (typeof targets)[number]
+
+type Route = { readonly method: string; readonly declared: DeclaredRoute; readonly body: JsonSchema | undefined }
+type Cell = {
+  readonly status: number
+  readonly leaks: boolean
+  readonly changes: string[]
+  readonly foreignChanges: string[]
+}
+
+const variants: { name: string; walls: Walls }[] = [
+  { name: 'both walls', walls: { first: true, second: true } },
+  { name: 'the first wall alone', walls: { first: true, second: false } },
+  { name: 'the second wall alone', walls: { first: false, second: true } },
+]
+
+/** Every route and method of the running application, with the body's schema from its own description. */
+function routesOf({ server }: House): Route[] {
+  const { paths = {} } = server.app.swagger() as { paths?: Record<string, Record<string, unknown>> }
+  return server.routes().flatMap((declared) =>
+    declared.methods.map((method) => {
+      const described = paths[declared.url.replaceAll(/:(\w+)/g, '{$1}')]?.[method.toLowerCase()]
+      const content = (described as { requestBody?: { content?: Record<string, { schema: JsonSchema }> } } | undefined)
+        ?.requestBody?.content
+      return { method, declared, body: content?.['application/json']?.schema }
+    }),
+  )
+}
+
+async function ask(house: House, route: Route, actor: Actor, target: Target): Promise<Cell> {
+  const { acme, globex } = house.tenants
+  const tenant = target === 'own' ? acme : globex
+  const sessionId = randomUUID()
+  const known: Known = {
+    slug: 'core',
+    user_id: tenant.users.viewer.id,
+    id: sessionId,
+    tenant: tenant.slug,
+    email: 'stranger@example.com',
+    display_name: 'A new name',
+    password: 'a password that is long enough',
+    // for the route that puts it into its statement
+    name: 'EXISTS (SELECT 1 FROM profiles)) UNION (SELECT display_name FROM profiles',
+    '*': 'x',
+  }
+  // a session of the target's, to be ended by id
+  const owner =
+    target === 'own' && actor in acme.users ? acme.users[actor as keyof typeof acme.users] : globex.users.owner
+  await addSession(house.database, sessionId, owner.id)
+  const headers: Record<string, string> = {}
+  if (actor === 'forged') headers['authorization'] = `Bearer ${newSessionToken().token}`
+  else if (actor !== 'nobody')
+    headers['authorization'] = `Bearer ${await house.tenants.session(acme.users[actor].id, acme.id)}`
+  const hasBody = route.body !== undefined
+  if (hasBody) headers['content-type'] = 'application/json'
+
+  const before = await footprintOf(house.database)
+  const response = await fetch(house.origin + fillPath(route.declared.url, known), {
+    method: route.method,
+    headers,
+    redirect: 'manual',
+    ...(route.body === undefined ? {} : { body: JSON.stringify(sample(route.body, known)) }),
+  })
+  const text = await response.text()
+  const changes = differences(before, await footprintOf(house.database))
+  await undo(house.database, changes)
+  const marks = [globex.canary, globex.id, globex.teamId, ...Object.values(globex.users).map(({ id }) => id)]
+  return {
+    status: response.status,
+    // what the request itself named is no news
+    leaks:
+      [globex.canary, globex.teamId].some((mark) => text.includes(mark)) ||
+      JSON.stringify([...response.headers]).includes(globex.canary),
+    changes,
+    foreignChanges: changes.filter((change) => marks.some((mark) => change.includes(mark))),
+  }
+}
+
+async function addSession({ owner }: TestDatabase, id: string, userId: string): Promise<void> {
+  await owner(
+    `INSERT INTO holdfast.sessions (id, token_hash, user_id, idle_seconds, expires_at) VALUES ($1, $2, $3, 3600, now() + INTERVAL '1 day')`,
+    [id, hashSessionToken(newSessionToken().token), userId],
+  )
+}
+
+describe.each(variants)('$name', ({ name, walls }) => {
+  let house: House
+  const table: { route: Route; cells: Map<string, Cell> }[] = []
+
+  beforeAll(async () => {
+    house = await openHouse({ walls, extend: carelessRoutes })
+    for (const route of routesOf(house)) {
+      const cells = new Map<string, Cell>()
+      for (const actor of actorsFor(route)) {
+        for (const target of targets) cells.set(`${actor} ${target}`, await ask(house, route, actor, target))
+      }
+      table.push({ route, cells })
+    }
+  }, 180_000)
+  afterAll(() => house.close())
+
+  it('was tried on every route', () => {
+    const v1 = table.filter(({ route }) => route.declared.url.startsWith('/v1/'))
+    expect(v1.length).toBeGreaterThan(15)
+    expect(v1.filter(({ route }) => route.declared.access.kind === 'can').length).toBeGreaterThan(4)
+    for (const { route, cells } of table) expect(cells.size).toBe(actorsFor(route).length * targets.length)
+  })
+
+  it('nobody of acme sees or changes anything of globex', () => {
+    const found = table.flatMap(({ route, cells }) =>
+      [...cells]
+        .filter(([, { leaks, foreignChanges }]) => leaks || foreignChanges.length > 0)
+        .map(([who]) => `${label(route)}: ${who}`),
+    )
+    expect(found).toEqual([])
+  })
+
+  it('who is denied leaves nothing behind', () => {
+    const found = table.flatMap(({ route, cells }) =>
+      [...cells]
+        .filter(([, { status, changes }]) => status >= 400 && changes.length > 0)
+        .map(([who, { status }]) => `${label(route)}: ${who}: ${status}`),
+    )
+    expect(found).toEqual([])
+    expect(house.pools.app.stats.destroyed + house.pools.identity.stats.destroyed).toBe(0)
+  })
+
+  it('no request is answered with a fault', () => {
+    const found = table.flatMap(({ route, cells }) =>
+      [...cells]
+        .filter(([, { status }]) => status >= 500)
+        .map(([who, { status }]) => `${label(route)}: ${who}: ${status}`),
+    )
+    expect(found).toEqual([])
+  })
+
+  it('each route asks for what it declares', () => {
+    for (const { route, cells } of table) {
+      const { access } = route.declared
+      if (access.kind === 'open') continue
+      for (const target of targets) {
+        for (const actor of ['nobody', 'forged'])
+          expect(`${label(route)} ${cells.get(`${actor} ${target}`)?.status}`).toBe(`${label(route)} 401`)
+        for (const role of seededRoles) {
+          const granted: readonly string[] = defaultRoles[role]
+          const holds =
+            access.kind !== 'can' ||
+            access.permissions.every(
+              (permission) => granted.includes(permission) || granted.includes(`${permission}@own`),
+            )
+          const status = cells.get(`${role} ${target}`)?.status ?? 0
+          if (holds) expect([`${label(route)} ${role}`, status]).not.toEqual([`${label(route)} ${role}`, 401])
+          else expect([`${label(route)} ${role}`, status]).toEqual([`${label(route)} ${role}`, 403])
+        }
+      }
+    }
+  })
+
+  it.runIf(name === 'both walls')('is what docs/access.md says', async () => {
+    await expect(asMarkdown(table)).toMatchFileSnapshot('../../docs/access.md')
+  })
+})
+
+describe('no wall at all', () => {
+  it('would let acme reach globex: the table can see it', async () => {
+    const house = await openHouse({ walls: { first: false, second: false }, extend: carelessRoutes })
+    try {
+      const seen: Record<string, boolean> = {}
+      for (const route of routesOf(house).filter(
+        ({ declared, method }) => declared.url.startsWith('/careless') && method !== 'HEAD',
+      )) {
+        const { leaks, foreignChanges } = await ask(house, route, 'owner', 'foreign')
+        seen[label(route)] = leaks || foreignChanges.length > 0
+      }
+      expect(seen).toEqual({
+        'GET /careless/profiles/:user_id': true,
+        'GET /careless/teams': true,
+        'PATCH /careless/teams/:slug': true,
+        'DELETE /careless/members/:user_id': false,
+        'POST /careless/search': true,
+        'PUT /careless/declared/:slug': true,
+      })
+    } finally {
+      await house.close()
+    }
+  })
+})
+
+/** Pages and probes outside /v1 that are open to all know no caller: nobody and one caller are enough. */
+function actorsFor({ declared }: Route): readonly Actor[] {
+  const isPage = declared.access.kind === 'open' && !declared.url.startsWith('/v1/')
+  return isPage ? ['nobody', 'owner'] : actors
+}
+
+function label({ method, declared }: Route): string {
+  return `${method} ${declared.url}`
+}
+
+function asMarkdown(table: readonly { route: Route; cells: Map<string, Cell> }[]): string {
+  const columns: [string, string][] = [
+    ['nobody', 'nobody own'],
+    ['viewer', 'viewer own'],
+    ['member', 'member own'],
+    ['admin', 'admin own'],
+    ['owner', 'owner own'],
+    ['service account', 'service own'],
+    ['owner, with ids of another tenant', 'owner foreign'],
+  ]
+  const rows = table
+    .filter(({ route }) => route.method !== 'HEAD' && route.declared.url.startsWith('/v1/'))
+    .map(({ route, cells }) => ({
+      name: label(route),
+      access: formatAccess(route.declared.access),
+      statuses: columns.map(([, key]) => cells.get(key)?.status),
+    }))
+    .sort(
+      (a, b) => (a.name.split(' ')[1] ?? '').localeCompare(b.name.split(' ')[1] ?? '') || a.name.localeCompare(b.name),
+    )
+  return [
+    '# Who gets what',
+    '',
+    'Made by `test/proofs/route-table.test.ts` from the running service: every route, a user of each role of one tenant, with ids',
+    'of their own tenant and, in the last column, with those of another. Each cell is the status of a well-formed request.',
+    'A new route is in it by itself; the test fails until this page is made again with `npx vitest run -u test/proofs/route-table.test.ts`.',
+    '',
+    `| route | access | ${columns.map(([title]) => title).join(' | ')} |`,
+    `|---|---|${columns.map(() => '---').join('|')}|`,
+    ...rows.map(({ name, access, statuses }) => `| \`${name}\` | ${access} | ${statuses.join(' | ')} |`),
+    '',
+    '404 is also the answer for what is there and belongs to somebody else. On `/v1/teams/{slug}/members`, 403 is for members',
+    'of the tenant who are not on the team. The open routes judge their tokens and passwords themselves; the table sends wrong ones.',
+    '',
+  ].join('\n')
+}
