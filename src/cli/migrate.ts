@@ -25,7 +25,15 @@ export const migrateCommand: Command = {
     if (url === undefined || url === '') throw new UsageError('Give --url, or set HOLDFAST_MIGRATOR_URL.')
     const { migrate, migrationStatus } = await import('../core/database/migrate.ts')
     if (values.status === true) {
-      const status = await migrationStatus({ url })
+      const { createPool } = await import('../core/database/pool.ts')
+      // the migrator inherits nothing: as itself it may not even look
+      const pool = await createPool({
+        connection: { url },
+        size: 1,
+        applicationName: 'holdfast migrate',
+        role: 'holdfast_owner',
+      })
+      const status = await migrationStatus(pool).finally(() => pool.close())
       if (values.json === true) out(JSON.stringify(status))
       else {
         for (const name of status.applied) out(`applied  ${name}`)

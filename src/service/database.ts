@@ -51,19 +51,23 @@ async function openExternal(
   { appUrl, identityUrl }: { appUrl: string; identityUrl: string },
   log: (line: string) => void,
 ): Promise<ServiceDatabase> {
-  const { applied, pending } = await migrationStatus({ url: identityUrl })
-  if (pending.length > 0) {
-    throw new StartError(
-      `The database lacks ${pending.length} migrations (${pending.join(', ')}). Run: holdfast migrate --url <URL of holdfast_migrator>`,
-    )
-  }
   const pools = await openPools({ url: appUrl }, { url: identityUrl })
-  const current = await pools.identity.transaction((transaction) => transaction.query(CURRENT_ROLES))
-  const version = current.rows[0]?.['version']
-  if (version !== roleVersion(tenancy.roles).version) {
-    log('The configured roles are not the ones that the database has now. To make them current: holdfast migrate')
+  try {
+    const { applied, pending } = await migrationStatus(pools.identity)
+    if (pending.length > 0) {
+      throw new StartError(
+        `The database lacks ${pending.length} migrations (${pending.join(', ')}). Run: holdfast migrate --url <URL of holdfast_migrator>`,
+      )
+    }
+    const current = await pools.identity.transaction((transaction) => transaction.query(CURRENT_ROLES))
+    if (current.rows[0]?.['version'] !== roleVersion(tenancy.roles).version) {
+      log('The configured roles are not the ones that the database has now. To make them current: holdfast migrate')
+    }
+    return assemble(pools, undefined, applied.length)
+  } catch (error) {
+    await Promise.all([pools.app.close(), pools.identity.close()])
+    throw error
   }
-  return assemble(pools, undefined, applied.length)
 }
 
 async function openPools(app: ConnectionTarget, identity: ConnectionTarget): Promise<ServiceDatabase['pools']> {
