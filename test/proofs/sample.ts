@@ -20,7 +20,7 @@ export type Known = Readonly<Record<string, unknown>>
  * @throws TypeError for a schema that it does not know, so that no route passes untried
  */
 export function sample(schema: JsonSchema, known: Known, name = ''): unknown {
-  if (Object.hasOwn(known, name)) return known[name]
+  if (Object.hasOwn(known, name) && admits(schema, known[name])) return known[name]
   if (schema.const !== undefined) return schema.const
   if (schema.enum !== undefined) return schema.enum[0]
   const [first] = schema.anyOf ?? []
@@ -42,6 +42,13 @@ export function sample(schema: JsonSchema, known: Known, name = ''): unknown {
     default:
       throw new TypeError(`no sample for the field "${name}" of type ${schema.type}`)
   }
+}
+
+/** Whether a schema of fixed values has this one; every other schema takes what is known. */
+function admits(schema: JsonSchema, value: unknown): boolean {
+  if (schema.const !== undefined) return schema.const === value
+  if (schema.enum !== undefined) return schema.enum.includes(value)
+  return schema.anyOf?.some((one) => admits(one, value)) ?? true
 }
 
 function sampleText({ format, minLength = 0 }: JsonSchema): string {

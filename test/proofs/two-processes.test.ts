@@ -32,7 +32,7 @@ function urlOf(role: 'app' | 'identity'): string {
 }
 
 /** The status of one request at each process, several times, so that both have seen the caller before. */
-async function statuses(method: string, path: string, token: string, body?: unknown): Promise<number[]> {
+async function statuses(method: string, path: string, token: string, body?: () => unknown): Promise<number[]> {
   const answers = servers.map(({ origin }) =>
     fetch(`${origin}/v1${path}`, {
       method,
@@ -40,7 +40,7 @@ async function statuses(method: string, path: string, token: string, body?: unkn
         authorization: `Bearer ${token}`,
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(body === undefined ? {} : { body: JSON.stringify(body()) }),
     }),
   )
   return (await Promise.all(answers)).map(({ status }) => status)
@@ -71,9 +71,8 @@ describe('two processes on one database', () => {
   it.each(changes)('both judge the next request of a user who was $name', async ({ apply, after }) => {
     const user = tenants.acme.users.member.id
     const token = await tenants.session(user, tenants.acme.id)
-    let count = 0
     const write = () =>
-      statuses('POST', '/teams', token, { slug: `t-${Math.random().toString(36).slice(2, 10)}`, name: `T ${count++}` })
+      statuses('POST', '/teams', token, () => ({ slug: `t-${randomBytes(6).toString('hex')}`, name: 'T' }))
     for (let warm = 0; warm < 3; warm++) expect(await write()).toEqual([201, 201])
     const before = await database.owner('SELECT count(*)::INT4 AS n FROM tenancy.teams')
     await apply(user, token)
