@@ -5,7 +5,14 @@ import { hasTransactionalDdl } from './dialect.ts'
 import { DatabaseError } from './errors.ts'
 import { type HeldLease, holdLease } from './lease.ts'
 import { type Migration, ownMigrations, readMigrations } from './migration-file.ts'
-import { bootstrapStatements, existsAlready, pendingOf, readApplied, readSteps } from './migration-ledger.ts'
+import {
+  bootstrapStatements,
+  existsAlready,
+  lookUpApplied,
+  pendingOf,
+  readApplied,
+  readSteps,
+} from './migration-ledger.ts'
 import { runStepAtomically, runStepInDoubt } from './migration-step.ts'
 import { createPool, type Pool } from './pool.ts'
 import { type RoleGrants, seedRoles } from './role-seed.ts'
@@ -82,33 +89,33 @@ export async function migrate(o: MigrateOptions): Promise<MigrationReport> {
 }
 
 /**
- * Compares a database with the files, without changing anything. Any role that may read `holdfast.migrations` will do.
+ * Compares a database with the files, without changing anything.
  *
+ * @param source - a pool, or an address; any role that may read `holdfast.migrations` will do
  * @throws DatabaseError `migration_changed`; a database that is ahead – a newer version is being rolled out – is current
  */
 export async function migrationStatus(
-  target: ConnectionTarget,
+  source: Pool | ConnectionTarget,
   directory: URL = ownMigrations,
 ): Promise<MigrationStatus> {
-  const connection = await openMigrator(target, false)
-  try {
-    const files = await readMigrations(directory, connection.dialect)
-    const applied = await readApplied(connection)
-    const pending = pendingOf(
-      files,
-      applied.filter(({ version }) => version <= files.length),
-    )
-    return {
-      current: pending.length === 0,
-      applied: applied.map(({ name }) => name),
-      pending: pending.map(({ name }) => name),
-    }
-  } finally {
-    await connection.close()
+  if (!('begin' in source)) {
+    const pool = await createPool({ connection: source, size: 1, applicationName: 'holdfast status' })
+    return migrationStatus(pool, directory).finally(() => pool.close())
+  }
+  const files = await readMigrations(directory, source.dialect)
+  const applied = await lookUpApplied(source)
+  const pending = pendingOf(
+    files,
+    applied.filter(({ version }) => version <= files.length),
+  )
+  return {
+    current: pending.length === 0,
+    applied: applied.map(({ name }) => name),
+    pending: pending.map(({ name }) => name),
   }
 }
 
-async function openMigrator(target: ConnectionTarget, asOwner = true): Promise<Connection> {
+async function openMigrator(target: ConnectionTarget): Promise<Connection> {
   const address = readTarget(target)
   return Connection.open(
     {
@@ -119,7 +126,7 @@ async function openMigrator(target: ConnectionTarget, asOwner = true): Promise<C
       // An index on a large table takes as long as it takes.
       statementTimeoutMs: 0,
       idleInTransactionTimeoutMs: 0,
-      ...(asOwner ? { role: 'holdfast_owner' as const } : {}),
+      role: 'holdfast_owner',
     },
     () => undefined,
   )

@@ -1,6 +1,8 @@
 import type { Connection } from './connection.ts'
-import { DatabaseError } from './errors.ts'
+import { DatabaseError, StatementError } from './errors.ts'
 import type { Migration } from './migration-file.ts'
+import type { Pool } from './pool.ts'
+import type { Row, Statement } from './statement.ts'
 
 /**
  * What the runner itself needs before the first migration. Each may be run again at any time.
@@ -38,18 +40,37 @@ export type AppliedMigration = { readonly version: number; readonly name: string
 /** A statement of an unfinished file that was begun, and perhaps done. */
 export type RecordedStep = { readonly digest: string; readonly done: boolean }
 
-/** Reads which migrations the database has; none if the runner was never there. */
+/** Which migrations the database has. */
+const appliedStatement: Statement = {
+  name: 'hf_migrations',
+  text: 'SELECT version, name, digest FROM holdfast.migrations ORDER BY version',
+}
+
+/** Reads which migrations the database has; the runner's own table is there. */
 export async function readApplied(connection: Connection): Promise<AppliedMigration[]> {
+  return appliedOf((await connection.client.query<Row>(appliedStatement.text)).rows)
+}
+
+/** The same, for any role and pool; none if the runner was never there. */
+export async function lookUpApplied(pool: Pool): Promise<AppliedMigration[]> {
   try {
-    const { rows } = await connection.client.query<{ version: string; name: string; digest: string }>(
-      'SELECT version, name, digest FROM holdfast.migrations ORDER BY version',
+    const [result] = await pool.transaction((transaction) =>
+      transaction.send([{ statement: appliedStatement, values: [] }], { commit: true }),
     )
-    return rows.map(({ version, name, digest }) => ({ version: Number(version), name, digest }))
+    return appliedOf(result?.rows ?? [])
   } catch (error) {
     // No such table, no such schema.
-    if (['42P01', '3F000'].includes((error as { code?: string }).code ?? '')) return []
+    if (error instanceof StatementError && ['42P01', '3F000'].includes(error.sqlstate)) return []
     throw error
   }
+}
+
+function appliedOf(rows: readonly Row[]): AppliedMigration[] {
+  return rows.map(({ version, name, digest }) => ({
+    version: Number(version),
+    name: String(name),
+    digest: String(digest),
+  }))
 }
 
 /** Reads how far an unfinished file has come. */

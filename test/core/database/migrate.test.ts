@@ -8,6 +8,7 @@ import { migrate, migrationStatus } from '../../../src/core/database/migrate.ts'
 import { type Migration, readMigrations } from '../../../src/core/database/migration-file.ts'
 import { readSteps } from '../../../src/core/database/migration-ledger.ts'
 import { runStepInDoubt } from '../../../src/core/database/migration-step.ts'
+import { createPool } from '../../../src/core/database/pool.ts'
 import { roleVersion } from '../../../src/core/database/role-seed.ts'
 import { createTestDatabase, type TestDatabase } from '../../postgres.ts'
 import { startWireProxy } from '../../wire-proxy.ts'
@@ -65,7 +66,9 @@ describe('migrate', () => {
     expect(await run()).toEqual({ applied: ['0001-first', '0002-second'], total: 2, roles: undefined })
     expect(await counts()).toEqual(finished)
     expect(await run()).toEqual({ applied: [], total: 2, roles: undefined })
-    expect(await migrationStatus(database.target('identity'), directory)).toMatchObject({ current: true, pending: [] })
+    const pool = await createPool({ connection: database.target('identity'), size: 1, applicationName: 'status' })
+    expect(await migrationStatus(pool, directory)).toMatchObject({ current: true, pending: [] })
+    await pool.close()
     const [made] = await database.owner(
       "SELECT pg_get_userbyid(proowner) AS owner, proconfig FROM pg_proc WHERE proname = 'two'",
     )
@@ -75,6 +78,11 @@ describe('migrate', () => {
         "SELECT tableowner FROM pg_tables WHERE schemaname = 'tenancy' AND tablename IN ('one', 'three')",
       ),
     ).toEqual([{ tableowner: 'holdfast_owner' }, { tableowner: 'holdfast_owner' }])
+  })
+
+  test('a database that was never migrated has everything pending', async () => {
+    await database.owner('DROP SCHEMA holdfast CASCADE')
+    expect(await migrationStatus(database.target('app'), directory)).toMatchObject({ current: false, applied: [] })
   })
 
   test('several at once: each statement once, all end well', async () => {
