@@ -1,0 +1,109 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+import { parseIdentitySettings } from '../src/service/identity/settings.ts'
+import { nameOf, sectionOf, settings } from '../src/service/settings.ts'
+
+const root = fileURLToPath(new URL('../', import.meta.url))
+
+/** Pages that are made from the code. Made again with: npx vitest run test/docs.test.ts --update */
+describe('pages made from the code', () => {
+  it('docs/configuration.md has every setting', async () => {
+    const identity = parseIdentitySettings({ public_origin: 'http://localhost:7070' }) as unknown as Record<
+      string,
+      unknown
+    >
+    const rows = settings.map((setting) => {
+      const { env, flag, allowed, help, fallback, secret } = setting
+      const name = nameOf(setting)
+      const inherited = identity[name.replaceAll(/_(\w)/g, (_, letter: string) => letter.toUpperCase())]
+      const standard = fallback ?? (sectionOf(setting) === 'identity' ? inherited : undefined)
+      const cells = [
+        env === undefined ? '' : `\`${env}\``,
+        flag === undefined ? '' : `\`--${flag}\``,
+        `\`${sectionOf(setting)}.${name}\``,
+        `${help}${secret === true ? ' (a secret: never a flag, never shown)' : ''}`,
+        allowed,
+        standard === undefined || Array.isArray(standard) ? '' : `\`${String(standard)}\``,
+      ]
+      return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
+    })
+    expect(rows.length).toBeGreaterThan(20)
+    const page = [
+      '# Configuration',
+      '',
+      'Flags win over the environment, the environment over the configuration file, the file over the defaults. The file is',
+      '`holdfast.config.ts`, `.mjs` or `.json` in the working directory, or what `--config` names; its default export has one section',
+      'a room. Everything is checked at the start: an error names the setting, where it came from and what is allowed.',
+      '',
+      '```ts',
+      'export default {',
+      "  http: { port: 8080, origin: 'https://api.example.com' },",
+      "  identity: { sign_up: 'open', session_idle_seconds: 1800 },",
+      "  tenancy: { base_domain: 'example.com' },",
+      '}',
+      '```',
+      '',
+      '| environment | flag | in the file | what | allowed | default |',
+      '|---|---|---|---|---|---|',
+      ...rows,
+      '',
+    ].join('\n')
+    await expect(page).toMatchFileSnapshot('../docs/configuration.md')
+  })
+
+  it('docs/limits.md has every limit of the code', async () => {
+    const limits = sources(join(root, 'src')).flatMap((file) => limitsOf(file))
+    expect(limits.length).toBeGreaterThan(40)
+    const rooms = [...new Set(limits.map(({ room }) => room))]
+    const page = [
+      '# Limits',
+      '',
+      'Sizes, times, counts and costs, room by room, as the code has them. What an operator can set is in [configuration.md](configuration.md).',
+      '',
+      ...rooms.flatMap((room) => [
+        `## ${room}`,
+        '',
+        '| limit | value | what, and why |',
+        '|---|---|---|',
+        ...limits
+          .filter((limit) => limit.room === room)
+          .map(({ name, value, why }) => `| \`${name}\` | ${value} | ${why} |`),
+        '',
+      ]),
+    ].join('\n')
+    await expect(page).toMatchFileSnapshot('../docs/limits.md')
+  })
+})
+
+type Limit = { room: string; name: string; value: string; why: string }
+
+/** Numeric constants that say in a comment what they are. */
+function limitsOf(file: string): Limit[] {
+  const text = readFileSync(file, 'utf8')
+  const pattern =
+    /\/\*\*\s*((?:(?!\*\/)[\s\S])*?)\s*\*\/\n(?:export )?const (\w+)(?:: number)? = ([\d_]+(?: \* [\d_]+)*)\n/g
+  return [...text.matchAll(pattern)].map(([, comment = '', name = '', value = '']) => ({
+    room: relative(join(root, 'src'), file).split('/').slice(0, 2).join('/'),
+    name,
+    value: value
+      .replaceAll('_', ' ')
+      .replaceAll(' * ', ' × ')
+      .replaceAll(/(\d) (\d)/g, '$1,$2'),
+    why: comment
+      .replaceAll(/\s*\n\s*\*\s*/g, ' ')
+      .replaceAll('|', '\\|')
+      .trim(),
+  }))
+}
+
+function sources(directory: string): string[] {
+  return readdirSync(directory, { withFileTypes: true })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((entry) => {
+      const path = join(directory, entry.name)
+      if (entry.isDirectory()) return sources(path)
+      return entry.name.endsWith('.ts') ? [path] : []
+    })
+}
