@@ -6,7 +6,7 @@ import type { Dialect } from '../src/core/database/dialect.ts'
 import { createPool } from '../src/core/database/pool.ts'
 import { type RoleGrants, seedRoles } from '../src/core/database/role-seed.ts'
 import type { Row } from '../src/core/database/statement.ts'
-import { type BackendName, connect, makeDatabase, type TestRole } from './backends.ts'
+import { type BackendName, backendNames, connect, makeDatabase, type TestRole } from './backends.ts'
 
 /** A migrated database of its own for one test file. */
 export type TestDatabase = {
@@ -24,12 +24,12 @@ export type TestDatabase = {
  * Makes a fresh migrated database.
  *
  * @param o.roleGrants - role definitions to make current in it
- * @param o.backend - `embedded` if left out
+ * @param o.backend - HOLDFAST_TEST_BACKEND if left out, and without that `embedded`
  */
 export async function createTestDatabase(
   o: { roleGrants?: RoleGrants; backend?: BackendName } = {},
 ): Promise<TestDatabase> {
-  const name = o.backend ?? 'embedded'
+  const name = o.backend ?? chosenBackend()
   const setup = inject('backends')[name]
   if ('skipped' in setup) throw new Error(`The backend "${name}" is not there: ${setup.skipped}`)
   const database = `t_${randomBytes(6).toString('hex')}`
@@ -68,11 +68,22 @@ export async function createTestDatabase(
   }
 }
 
-/** Which backends are there, and why others are not. A skip is loud; with HOLDFAST_REQUIRE it is a failure. */
+/** The backend that all tests run on which name none: the whole suite runs on PostgreSQL 15, or on a cluster, by it. */
+export function chosenBackend(): BackendName {
+  const name = process.env['HOLDFAST_TEST_BACKEND'] ?? 'embedded'
+  const found = backendNames.find((one) => one === name)
+  if (found === undefined) throw new Error(`HOLDFAST_TEST_BACKEND must be one of ${backendNames.join(', ')}.`)
+  return found
+}
+
+/**
+ * Which backends are there, and why others are not. A skip is loud; where HOLDFAST_REQUIRE, a list with commas, names the
+ * backend, it is a failure.
+ */
 export function backendState(name: BackendName): { readonly isThere: boolean; readonly why: string } {
   const setup = inject('backends')[name]
   if (!('skipped' in setup)) return { isThere: true, why: '' }
-  if (process.env['HOLDFAST_REQUIRE'] !== undefined)
+  if (process.env['HOLDFAST_REQUIRE']?.split(',').includes(name) === true)
     throw new Error(`The backend "${name}" is required: ${setup.skipped}`)
   console.warn(`SKIPPED: the backend "${name}" is not there: ${setup.skipped}`)
   return { isThere: false, why: setup.skipped }
