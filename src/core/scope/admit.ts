@@ -1,17 +1,13 @@
-import { listOf, parseText, scanText, type Struct, stringsOf, type Token, unwrap } from './grammar.ts'
-import { FUNCTION_FAMILIES, ONE_ARGUMENT_FUNCTIONS } from './one-argument-functions.ts'
+import { listOf, parseText, type Struct, stringsOf, type Token, unwrap } from './grammar.ts'
+import { readLexis, refuseAt } from './lexis.ts'
 import { ScopeRefusal, type ScopeRefusalCode } from './refusals.ts'
 import { SHAPES } from './shapes.ts'
 import { COLLATIONS, FUNCTIONS, HOME_SCHEMA, OPERATORS, TYPES } from './vocabulary.ts'
 
-/** Longest text, in bytes of UTF-8: a report's query is a few thousand; the parser's cost grows with it (CWE-400). */
-export const MAX_TEXT_BYTES = 32_768
-/** Most tokens: bounds the depth of chains such as NOT NOT NOT, which the parser's stack would not. */
-export const MAX_TOKENS = 4_000
-/** Deepest nesting of brackets and CASE. */
-export const MAX_NESTING = 64
 /** Highest parameter number: the protocol's own limit is 65,535. */
 export const MAX_PARAMETERS = 1_000
+/** Most relations: each becomes a leaf as long as its table is wide. */
+const MAX_RELATIONS = 64
 
 /** A relation as the statement names it. */
 export type Mention = { readonly relation: Struct; readonly place: 'from' | 'target' }
@@ -22,34 +18,29 @@ export type Admitted = {
   readonly statement: Struct
   readonly bytes: Buffer
   readonly tokens: readonly Token[]
+  readonly comments: readonly Token[]
   readonly mentions: readonly Mention[]
   readonly ctes: ReadonlySet<string>
   readonly locks: boolean
   /** highest parameter number, 0 for none */
   readonly parameters: number
+  /** how often each parameter stands in the text */
+  readonly uses: ReadonlyMap<number, number>
 }
 
 const KINDS: readonly string[] = ['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt']
-const TOKEN = { unicodeIdentifier: 259, string: 261, unicodeString: 262, lineComment: 275, blockComment: 276 } as const
-
-/** Refuses at a byte offset of the caller's text. */
-export function refuseAt(bytes: Buffer, offset: unknown, code: ScopeRefusalCode, hint?: string): never {
-  const position = typeof offset === 'number' && offset >= 0 ? bytes.toString('utf8', 0, offset).length : undefined
-  throw new ScopeRefusal(code, { position, hint })
-}
 
 /**
  * Parses a text and admits it, node by node, key by key, name by name.
  * @throws ScopeRefusal with the position in the caller's own text
  */
 export function admit(text: string): Admitted {
-  const bytes = checkText(text)
-  const tokens = checkTokens(bytes, scanText(text))
+  const { bytes, tokens, comments } = readLexis(text)
   const [only, ...others] = parseText(text)
   if (only === undefined || others.length > 0) throw new ScopeRefusal('not_one_statement')
   const [kind, statement] = unwrap(only)
   if (!KINDS.includes(kind)) throw new ScopeRefusal('statement_not_accepted')
-  const found = { mentions: [] as Mention[], ctes: new Set<string>(), locks: false, parameters: 0 }
+  const found: Found = { mentions: [], ctes: new Set(), locks: false, parameters: 0, uses: new Map() }
   const look = (type: string, struct: Struct, at: number): void => {
     const shape = Object.hasOwn(SHAPES, type) ? SHAPES[type] : undefined
     if (shape === undefined) refuseAt(bytes, at, 'construct_not_accepted', `${type} is not supported yet`)
@@ -61,7 +52,7 @@ export function admit(text: string): Admitted {
       if (content === 'value') continue
       if (typeof content === 'object') {
         if (!content.includes(value as string))
-          refuseAt(bytes, here, 'construct_not_accepted', `${key} ${value} is not supported yet`)
+          refuseAt(bytes, here, 'construct_not_accepted', `this ${key} is not supported yet`)
       } else if (key === 'lockedRels') {
         checkLocked(bytes, value)
       } else if (content === 'node') look(...unwrap(value), here)
@@ -74,18 +65,25 @@ export function admit(text: string): Admitted {
       }
     }
   }
-  try {
-    look(kind, statement, 0)
-  } catch (error) {
-    if (error instanceof RangeError) throw new ScopeRefusal('text_too_deep', { cause: error })
-    throw error
-  }
+  look(kind, statement, 0)
   const targets = new Set(found.mentions.filter(({ place }) => place === 'target').map(({ relation }) => relation))
   const mentions = found.mentions.filter(({ relation, place }) => place === 'target' || !targets.has(relation))
-  return { kind: kind as Admitted['kind'], statement, bytes, tokens, ...found, mentions }
+  if (mentions.length > MAX_RELATIONS) {
+    throw new ScopeRefusal('text_too_large', { hint: `at most ${MAX_RELATIONS} tables` })
+  }
+  if (found.uses.size < found.parameters) {
+    throw new ScopeRefusal('parameter_invalid', { hint: `use every parameter from $1 to $${found.parameters}` })
+  }
+  return { kind: kind as Admitted['kind'], statement, bytes, tokens, comments, ...found, mentions }
 }
 
-type Found = { mentions: Mention[]; ctes: Set<string>; locks: boolean; parameters: number }
+type Found = {
+  mentions: Mention[]
+  ctes: Set<string>
+  locks: boolean
+  parameters: number
+  uses: Map<number, number>
+}
 
 function judge(bytes: Buffer, type: string, struct: Struct, at: number, found: Found): void {
   switch (type) {
@@ -113,6 +111,7 @@ function judge(bytes: Buffer, type: string, struct: Struct, at: number, found: F
       const number = Number(struct['number'] ?? 0)
       if (number < 1 || number > MAX_PARAMETERS) refuseAt(bytes, at, 'parameter_invalid', `$1 to $${MAX_PARAMETERS}`)
       found.parameters = Math.max(found.parameters, number)
+      found.uses.set(number, (found.uses.get(number) ?? 0) + 1)
       return
     }
     case 'FuncCall':
@@ -133,18 +132,11 @@ function judge(bytes: Buffer, type: string, struct: Struct, at: number, found: F
       }
       return
     case 'ColumnRef': {
-      const [, field] = stringsOf(struct['fields'])
       if (listOf(struct['fields']).length > 2)
         refuseAt(bytes, at, 'column_not_accepted', 'name a column as table.column, with the alias of the table')
-      if (field !== undefined && FUNCTION_FAMILIES.test(field)) refuseAt(bytes, at, 'column_not_accepted')
       return
     }
   }
-}
-
-/** A field that is also a function, unless the manifest has a column of the name. */
-export function isFunctionField(field: string, columns: ReadonlySet<string>): boolean {
-  return ONE_ARGUMENT_FUNCTIONS.has(field) && !columns.has(field)
 }
 
 function checkName(bytes: Buffer, names: unknown, list: ReadonlySet<string>, at: number, code: ScopeRefusalCode): void {
@@ -161,35 +153,4 @@ function checkLocked(bytes: Buffer, value: unknown): void {
       refuseAt(bytes, location, 'relation_not_accepted', 'FOR UPDATE OF takes the alias of a table')
     }
   }
-}
-
-function checkText(text: string): Buffer {
-  if (typeof text !== 'string' || text.includes('\0')) throw new ScopeRefusal('text_malformed')
-  const bytes = Buffer.from(text)
-  if (bytes.length > MAX_TEXT_BYTES)
-    throw new ScopeRefusal('text_too_large', { hint: `at most ${MAX_TEXT_BYTES} bytes` })
-  if (bytes.toString() !== text) throw new ScopeRefusal('text_malformed')
-  return bytes
-}
-
-function checkTokens(bytes: Buffer, tokens: readonly Token[]): readonly Token[] {
-  if (tokens.length > MAX_TOKENS) throw new ScopeRefusal('text_too_large', { hint: `at most ${MAX_TOKENS} tokens` })
-  let depth = 0
-  const code: Token[] = []
-  for (const token of tokens) {
-    const { tokenType, start, end } = token
-    if (tokenType === TOKEN.lineComment || tokenType === TOKEN.blockComment) continue
-    if (tokenType === TOKEN.unicodeIdentifier || tokenType === TOKEN.unicodeString) {
-      refuseAt(bytes, start, 'construct_not_accepted', 'write the letters themselves and not U&')
-    }
-    if (tokenType !== TOKEN.string && bytes.subarray(start, end).some((byte) => byte > 0x7e)) {
-      refuseAt(bytes, start, 'identifier_not_ascii')
-    }
-    const word = token.text.toUpperCase()
-    if (word === '(' || word === '[' || word === 'CASE') depth++
-    if (word === ')' || word === ']' || (word === 'END' && token.keywordKind !== 0)) depth--
-    if (depth > MAX_NESTING) refuseAt(bytes, start, 'text_too_deep', `at most ${MAX_NESTING} levels`)
-    code.push(token)
-  }
-  return code
 }

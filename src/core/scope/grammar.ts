@@ -17,11 +17,10 @@ export function parseText(text: string): readonly Struct[] {
     const { stmts = [] } = parseSync(text) as { stmts?: readonly { stmt?: unknown }[] }
     return stmts.map(({ stmt }) => (stmt ?? {}) as Struct)
   } catch (error) {
-    // the parser's message quotes the text; it stays in the cause, for the operator
+    // not even as cause: the parser's message quotes the text, and that may hold a value (CWE-209)
     const cursor = error instanceof SqlError ? error.sqlDetails?.cursorPosition : undefined
     throw new ScopeRefusal('syntax_error', {
       position: cursor !== undefined && cursor > 0 ? cursor - 1 : undefined,
-      cause: error,
     })
   }
 }
@@ -31,7 +30,7 @@ export function scanText(text: string): Token[] {
   try {
     return scanSync(text).tokens
   } catch (error) {
-    throw new ScopeRefusal('syntax_error', { cause: error })
+    throw error instanceof RangeError ? error : new ScopeRefusal('syntax_error')
   }
 }
 
@@ -52,6 +51,8 @@ export function listOf(value: unknown): readonly Struct[] {
 export function stringsOf(value: unknown): (string | undefined)[] {
   return listOf(value).map((item) => {
     const inner = item['String'] as Struct | undefined
-    return inner === undefined ? undefined : String(inner['sval'] ?? '')
+    if (inner === undefined) return undefined
+    // an empty string is left out of the JSON
+    return typeof inner['sval'] === 'string' ? inner['sval'] : ''
   })
 }

@@ -5,7 +5,7 @@ export type ScopeParameters = { readonly tenant: number | undefined; readonly us
 
 /**
  * The one text that a table of the manifest may be read through: its columns, confined. Parentheses make it a unit,
- * whatever surrounds it; the prover compares it byte for byte.
+ * whatever surrounds it; the prover has the same template and compares byte for byte.
  */
 export function leafText(table: Table, parameters: ScopeParameters): string {
   const columns = Object.keys(table.columns).map((column) => `"${table.name}"."${column}"`)
@@ -26,9 +26,14 @@ export function nameText(table: Table): string {
  */
 export function predicatesOf(table: Table, alias: string, { tenant, user }: ScopeParameters): string[] {
   const predicate = (column: string, parameter: number): string =>
-    `"${alias}"."${column}" OPERATOR(pg_catalog.=) $${parameter}::${table.columns[column]?.type}`
+    `${quoted(alias)}."${column}" OPERATOR(pg_catalog.=) $${parameter}::${table.columns[column]?.type}`
   return [
     ...(table.tenant === undefined || tenant === undefined ? [] : [predicate(table.tenant, tenant)]),
     ...(table.owner === undefined || user === undefined ? [] : [predicate(table.owner, user)]),
   ]
+}
+
+/** A name in quotes; unlike the manifest's, an alias may hold any character. */
+export function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`
 }

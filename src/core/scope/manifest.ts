@@ -4,7 +4,7 @@ import { Value } from '@sinclair/typebox/value'
 import { parseGrants } from './grants.ts'
 
 /** Longest identifier: PostgreSQL cuts at 63 bytes, and a cut name is another name. */
-const identifier = Type.String({ pattern: '^[a-z_][a-z0-9_]{0,62}$' })
+const identifier = Type.String({ pattern: '^(?!__proto__$)[a-z_][a-z0-9_]{0,62}$' })
 
 const columnSchema = Type.Object({ type: identifier }, { additionalProperties: false })
 
@@ -84,16 +84,23 @@ export function parseManifest(input: unknown): Manifest {
   return freeze(manifest)
 }
 
-/** SHA-256, in hex, of what the manifest says: tables in their order, columns in theirs. */
+/** SHA-256, in hex, of what the manifest says: tables in their order, columns in theirs, everything else sorted. */
 export function manifestDigest(manifest: Manifest): string {
-  return createHash('sha256').update(JSON.stringify(manifest)).digest('hex')
+  const tables = manifest.tables.map(({ schema, name, resource, columns, tenant, shared, owner, walls, until }) => [
+    [schema, name, resource, tenant ?? null, shared ?? false, owner ?? null, walls ?? 2, until ?? null],
+    Object.entries(columns).map(([column, { type }]) => [column, type]),
+  ])
+  const roles = Object.entries(manifest.roles)
+    .map(([role, grants]) => [role, [...grants].sort()])
+    .sort(([a], [b]) => (String(a) < String(b) ? -1 : 1))
+  return createHash('sha256').update(JSON.stringify({ tables, roles })).digest('hex')
 }
 
 function checkTable(path: string, table: Table, names: Set<string>): void {
   const qualified = `${table.schema}.${table.name}`
   if (names.has(qualified)) throw new ManifestError(path, `${qualified} is there twice`)
   names.add(qualified)
-  if (/^pg_|^information_schema$|^crdb_internal$|^system$/.test(table.schema) || /^pg_/.test(table.name)) {
+  if (/^pg_|^information_schema$|^crdb_internal$|^system$/.test(table.schema) || table.name.startsWith('pg_')) {
     throw new ManifestError(path, `${qualified} belongs to the database itself`)
   }
   if (Object.keys(table.columns).length === 0) throw new ManifestError(`${path}/columns`, 'a table needs a column')

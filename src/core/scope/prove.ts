@@ -1,10 +1,25 @@
 import type { Grants } from './grants.ts'
-import { listOf, parseText, type Struct, stringsOf, unwrap } from './grammar.ts'
-import { leafText, nameText } from './leaf.ts'
+import type { Struct } from './grammar.ts'
 import type { Manifest, Table } from './manifest.ts'
 import { FUNCTION_FAMILIES, ONE_ARGUMENT_FUNCTIONS } from './one-argument-functions.ts'
+import {
+  demand,
+  entriesWithin,
+  holdsKey,
+  isAlias,
+  isBetween,
+  isHomely,
+  list,
+  locationOf,
+  open,
+  read,
+  textOf,
+  Unproven,
+} from './proof-tree.ts'
 import { SHAPES } from './shapes.ts'
 import { COLLATIONS, FUNCTIONS, HOME_SCHEMA, OPERATORS, TYPES } from './vocabulary.ts'
+
+export { Unproven }
 
 /** What a parameter of the final text is bound to: a value of the handler's, or what the guard knows of the caller. */
 export type Slot =
@@ -20,15 +35,17 @@ export type Claim = {
   readonly grants: Grants
 }
 
-/** The final text could not be proven, so it is not sent. The message is for the operator. */
-export class Unproven extends Error {
-  override readonly name = 'Unproven'
+type Verb = 'create' | 'read' | 'update' | 'delete'
+type Kind = 'tenant' | 'user'
+type Target = { readonly relation: Struct; readonly table: Table; readonly alias: string }
+
+/** Names that a place of the tree may use although a target stands around it, whose hidden columns a name could reach. */
+type Sight = {
+  /** bare names that are found before a hidden column would be: the target's own columns, and those of leaves */
+  readonly names: ReadonlySet<string>
+  readonly isQuery: boolean
 }
 
-type Verb = 'create' | 'read' | 'update' | 'delete'
-type Target = { readonly relation: Struct; readonly table: Table; readonly alias: string }
-/** Which bare columns may be meant: any of a query's own; or, where there is a target, the target's only. */
-type Place = 'query' | 'target' | 'query beside target'
 type Scene = {
   readonly claim: Claim
   readonly bytes: Buffer
@@ -36,10 +53,17 @@ type Scene = {
   readonly locks: boolean
   readonly columns: ReadonlySet<string>
   readonly target: Target | undefined
+  /** references to parameters of the tenant and the user: met in the tree, and accounted for by a confinement */
+  met: number
+  accounted: number
+  /** whether the target's rows are read by the statement, not only written */
+  reads: boolean
 }
 
 const KINDS = ['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt']
 const RESERVED_NAME = /^(?:pg_|information_schema$|crdb_internal$|system$)/
+/** How a statement speaks of its target besides by its alias. */
+const OTHER_ALIASES: ReadonlySet<string> = new Set(['old', 'new', 'excluded'])
 
 /**
  * Proves that a text, its parameters bound as the slots say, touches no row outside the caller's tenant, under reach
@@ -47,10 +71,13 @@ const RESERVED_NAME = /^(?:pg_|information_schema$|crdb_internal$|system$)/
  * @throws Unproven when that cannot be shown
  */
 export function prove(claim: Claim): void {
-  const [only, ...others] = parse(claim.text)
+  const [only, ...others] = read(claim.text)
   demand(only !== undefined && others.length === 0, 'exactly one statement')
-  const [type, statement] = unwrap(only)
+  const [type, statement] = open(only)
   demand(KINDS.includes(type), 'one of the four kinds of statement')
+  for (const [index, slot] of claim.slots.entries()) {
+    demand(slot.kind !== 'value' || slot.index === index, 'a value at its own place')
+  }
   const ctes = new Set<string>()
   let locks = false
   for (const [key, value] of entriesWithin(only)) {
@@ -58,10 +85,7 @@ export function prove(claim: Claim): void {
     if (key === 'lockingClause') locks = true
   }
   for (const name of ctes) {
-    demand(
-      !RESERVED_NAME.test(name) && claim.manifest.tables.every((table) => table.name !== name),
-      'the name of a CTE',
-    )
+    demand(!RESERVED_NAME.test(name) && claim.manifest.tables.every((table) => table.name !== name), 'name of a CTE')
   }
   const scene: Scene = {
     claim,
@@ -70,280 +94,291 @@ export function prove(claim: Claim): void {
     bytes: Buffer.from(claim.text),
     columns: new Set(claim.manifest.tables.flatMap((table) => Object.keys(table.columns))),
     target: type === 'SelectStmt' ? undefined : targetOf(claim, statement),
+    met: 0,
+    accounted: 0,
+    reads: statement['returningClause'] !== undefined,
   }
-  if (scene.target !== undefined) {
-    if (type === 'InsertStmt') proveInsert(claim, statement, scene.target)
-    else proveChange(claim, statement, scene.target, type === 'UpdateStmt' ? 'update' : 'delete')
-  }
-  visit(scene, type, statement, scene.target === undefined ? 'query' : 'target')
+  visitStatement(scene, type, statement)
+  if (type === 'InsertStmt') proveInsert(scene, statement)
+  if (type === 'UpdateStmt') proveChange(scene, statement, 'update')
+  if (type === 'DeleteStmt') proveChange(scene, statement, 'delete')
+  demand(scene.met === scene.accounted, "the caller's parameters stand in confinements alone")
 }
 
 /** INSERT: one column is the tenant, and each row's item there is the tenant's parameter; the same for an owner. */
-function proveInsert(claim: Claim, statement: Struct, { table, alias }: Target): void {
-  const names = listOf(statement['cols']).map((column) => String(unwrap(column)[1]['name']))
-  demand(
-    names.every((name) => Object.hasOwn(table.columns, name)),
-    'the columns of INSERT',
-  )
-  const returns = statement['returningClause'] !== undefined
-  const owned = reachOf(claim, table, returns ? ['create', 'read'] : ['create']) === 'own'
-  const forced: [column: string | undefined, kind: 'tenant' | 'user'][] = [[table.tenant, 'tenant']]
-  if (owned) forced.push([table.owner, 'user'])
-  const [sourceType, source] = unwrap(statement['selectStmt'])
+function proveInsert(scene: Scene, statement: Struct): void {
+  const { claim, target } = scene
+  demand(target !== undefined, 'a target')
+  const { table } = target
+  const names = list(statement['cols']).map((column) => String(open(column)[1]['name']))
+  demand(names.length > 0 && names.every((name) => Object.hasOwn(table.columns, name)), 'the columns of INSERT')
+  const isOwned = reachOf(claim, table, scene.reads ? ['create', 'read'] : ['create']) === 'own'
+  const [sourceType, source] = open(statement['selectStmt'])
   demand(sourceType === 'SelectStmt', 'the source of INSERT')
-  for (const [column, kind] of forced) {
+  for (const [column, kind] of [[table.tenant, 'tenant'] as const, [table.owner, 'user'] as const]) {
     const index = names.indexOf(column ?? '')
+    if (kind === 'user' && !isOwned) continue
     demand(index >= 0 && names.lastIndexOf(column ?? '') === index, `the ${kind} of INSERT`)
     for (const row of rowsOf(source)) {
       // a star before the item would move it
+      const before = row.slice(0, index)
       demand(
-        row.slice(0, index).every((item) => !hasStar(item)),
+        before.every((item) => !holdsKey(item, 'A_Star')),
         'a star in the source of INSERT',
       )
-      const item = row[index]
-      demand(item !== undefined && isParameter(claim, item, kind), `the ${kind} of each row`)
+      demand(isScope(scene, row[index], table, column, kind), `the ${kind} of each row`)
+      scene.accounted++
     }
   }
   const conflict = statement['onConflictClause'] as Struct | undefined
   if (conflict?.['action'] !== 'ONCONFLICT_UPDATE') return
   const reach = reachOf(claim, table, ['update', 'read'])
-  proveAssignments(claim, listOf(conflict['targetList']), table, reach)
-  proveWhere(claim, conflict['whereClause'], table, alias, reach)
+  proveAssignments(claim, list(conflict['targetList']), table, reach)
+  proveWhere(scene, conflict['whereClause'], target, reach)
 }
 
-/** UPDATE and DELETE: WHERE is the confinement, or a conjunction that begins with it. */
-function proveChange(claim: Claim, statement: Struct, { table, alias }: Target, verb: 'update' | 'delete'): void {
-  const { relation: _, whereClause, ...others } = statement
-  const rest = conjunctsOf(whereClause).filter((part) => !isConfinement(claim, part, table, alias))
-  const reads = statement['returningClause'] !== undefined || [others, rest].some((part) => mentions(part, 'ColumnRef'))
-  const reach = reachOf(claim, table, reads ? [verb, 'read'] : [verb])
-  proveAssignments(claim, listOf(statement['targetList']), table, reach)
-  proveWhere(claim, whereClause, table, alias, reach)
+function proveChange(scene: Scene, statement: Struct, verb: 'update' | 'delete'): void {
+  const { claim, target } = scene
+  demand(target !== undefined, 'a target')
+  const reach = reachOf(claim, target.table, scene.reads ? [verb, 'read'] : [verb])
+  proveAssignments(claim, list(statement['targetList']), target.table, reach)
+  proveWhere(scene, statement['whereClause'], target, reach)
 }
 
-function proveWhere(claim: Claim, where: unknown, table: Table, alias: string, reach: 'tenant' | 'own'): void {
-  const parts = conjunctsOf(where)
-  demand(isEquality(claim, parts[0], alias, table.tenant, 'tenant'), 'the tenant in WHERE')
-  if (reach === 'own') demand(isEquality(claim, parts[1], alias, table.owner, 'user'), 'the owner in WHERE')
+/** WHERE is the confinement, or a conjunction that begins with it. */
+function proveWhere(scene: Scene, where: unknown, target: Target, reach: 'tenant' | 'own'): void {
+  const [first, second] = conjunctsOf(where)
+  demand(isConfinement(scene, first, target, 'tenant'), 'the tenant in WHERE')
+  scene.accounted++
+  if (reach === 'own') demand(isConfinement(scene, second, target, 'user'), 'the owner in WHERE')
+  if (isConfinement(scene, second, target, 'user')) scene.accounted++
 }
 
 /** No statement moves a row to another tenant; whoever reaches only their own rows gives none away (CWE-915). */
 function proveAssignments(claim: Claim, targets: readonly Struct[], table: Table, reach: 'tenant' | 'own'): void {
   for (const target of targets) {
-    const name = String(unwrap(target)[1]['name'])
+    const name = String(open(target)[1]['name'])
     demand(Object.hasOwn(table.columns, name) && name !== table.tenant, 'the column assigned')
     if (name !== table.owner) continue
     demand(reach === 'tenant' && claim.grants.get(`${table.resource}:reassign`) === 'tenant', 'the owner assigned')
   }
 }
 
-/** Parts of a statement with a target that cannot see it: their bare columns are their own. */
-const BLIND_TO_TARGET = new Set(['withClause', 'fromClause', 'usingClause', 'selectStmt'])
+/** WITH and the source of INSERT cannot see the target; everything else may. */
+function visitStatement(scene: Scene, type: string, statement: Struct): void {
+  if (scene.target === undefined) return visit(scene, type, statement, undefined)
+  const { withClause, selectStmt, ...sighted } = statement
+  const own = Object.keys(scene.target.table.columns)
+  const joined = providedBy(scene, [...list(statement['fromClause']), ...list(statement['usingClause'])])
+  const sight = { names: new Set([...own, ...joined]), isQuery: false }
+  visit(scene, type, sighted, sight)
+  if (withClause !== undefined) visit(scene, 'WithClause', withClause as Struct, undefined)
+  if (selectStmt !== undefined) visit(scene, ...open(selectStmt), undefined)
+}
 
-/** Walks the whole tree: nothing but the nodes, keys and names of the lists. */
-function visit(scene: Scene, type: string, struct: Struct, place: Place): void {
-  const shape = SHAPES[type]
-  demand(shape !== undefined && Object.hasOwn(SHAPES, type), `the node ${type}`)
-  const within = type === 'SelectStmt' && place === 'target' ? 'query beside target' : place
-  judge(scene, type, struct, within)
-  for (const [key, value] of Object.entries(struct)) {
-    const content = Object.hasOwn(shape, key) ? shape[key] : undefined
-    demand(content !== undefined, `the key ${type}.${key}`)
-    const here = struct['relation'] === scene.target?.relation && BLIND_TO_TARGET.has(key) ? 'query' : within
-    if (type === 'LockingClause' && key === 'lockedRels') demand(listOf(value).every(isAlias), 'what is locked')
-    else if (content === 'value') demand(typeof value !== 'object', `the content of ${type}.${key}`)
-    else if (typeof content === 'object') demand(content.includes(value as string), `the value of ${type}.${key}`)
-    else if (content === 'node') visit(scene, ...unwrap(value), here)
-    else if (content === 'nodes') {
-      demand(Array.isArray(value), `the content of ${type}.${key}`)
-      for (const item of listOf(value)) visit(scene, ...unwrap(item), here)
-    } else visit(scene, content.slice(1), value as Struct, here)
+/** Walks the tree: nothing but the nodes, keys and names of the lists. */
+function visit(scene: Scene, type: string, struct: Struct, sight: Sight | undefined): void {
+  try {
+    const shape = Object.hasOwn(SHAPES, type) ? SHAPES[type] : undefined
+    demand(shape !== undefined, 'the kind of a node')
+    judge(scene, type, struct, sight)
+    for (const [key, value] of Object.entries(struct)) {
+      const content = Object.hasOwn(shape, key) ? shape[key] : undefined
+      demand(content !== undefined, 'a key of a node')
+      const within = sightFor(scene, type, struct, key, sight)
+      if (key === 'lockedRels') demand(list(value).every(isAlias), 'what is locked')
+      else if (content === 'value') demand(typeof value !== 'object', 'a scalar')
+      else if (typeof content === 'object') demand(content.includes(value as string), 'a value of the list')
+      else if (content === 'node') visit(scene, ...open(value), within)
+      else if (content === 'nodes') for (const item of list(value)) visit(scene, ...open(item), within)
+      else visit(scene, content.slice(1), value as Struct, within)
+    }
+  } catch (error) {
+    if (error instanceof Unproven) error.at ??= locationOf(type, struct)
+    throw error
   }
 }
 
-function judge(scene: Scene, type: string, struct: Struct, place: Place): void {
+/** A query adds the columns of the leaves in its FROM; a join's condition sees those of the join alone. */
+function sightFor(scene: Scene, type: string, struct: Struct, key: string, sight: Sight | undefined) {
+  if (sight === undefined) return undefined
+  if (type === 'SelectStmt') {
+    if (leafTable(scene, struct) !== undefined) return undefined
+    const provided = key === 'fromClause' || key === 'withClause' ? [] : providedBy(scene, list(struct['fromClause']))
+    return { names: new Set([...sight.names, ...provided]), isQuery: true }
+  }
+  if (type !== 'JoinExpr' || key !== 'quals') return sight
+  const joined = providedBy(scene, [struct['larg'], struct['rarg']] as Struct[])
+  return { ...sight, names: new Set([...sight.names, ...joined]) }
+}
+
+/** The columns that leaves give to a FROM list; what else stands there is not counted on. */
+function providedBy(scene: Scene, items: readonly Struct[]): string[] {
+  return items.flatMap((item) => {
+    const [type, struct] = open(item)
+    if ((struct['alias'] as Struct | undefined)?.['colnames'] !== undefined) return []
+    if (type === 'JoinExpr') return providedBy(scene, [struct['larg'], struct['rarg']] as Struct[])
+    if (type !== 'RangeSubselect') return []
+    return Object.keys(leafTable(scene, open(struct['subquery'])[1])?.columns ?? {})
+  })
+}
+
+/** The table of a SELECT that reads one relation by its full name: `judgeRelation` demands that it is the leaf. */
+function leafTable({ claim }: Scene, select: Struct): Table | undefined {
+  const [relation, ...others] = list(select['fromClause'])
+  const { schemaname, relname } = (relation?.['RangeVar'] ?? {}) as Struct
+  if (schemaname === undefined || others.length > 0) return undefined
+  return tableOf(claim, schemaname, relname)
+}
+
+function judge(scene: Scene, type: string, struct: Struct, sight: Sight | undefined): void {
   switch (type) {
     case 'RangeVar':
       return judgeRelation(scene, struct)
     case 'ColumnRef':
-      return judgeColumn(scene, struct, place)
+      return judgeColumn(scene, struct, sight)
+    case 'ParamRef': {
+      const slot = scene.claim.slots[Number(struct['number'] ?? 0) - 1]
+      if (slot !== undefined && slot.kind !== 'value') scene.met++
+      return demand(slot !== undefined, 'the number of a parameter')
+    }
     case 'CommonTableExpr':
-      return demand(unwrap(struct['ctequery'])[0] === 'SelectStmt', 'a CTE that only reads')
+      return demand(open(struct['ctequery'])[0] === 'SelectStmt', 'a CTE that only reads')
     case 'FuncCall':
-      return demand(isHomely(struct['funcname'], FUNCTIONS), 'the function')
+      return demand(isHomely(struct['funcname'], FUNCTIONS), 'a function of the list')
     case 'A_Expr':
-      return demand(isHomely(struct['name'], OPERATORS) || isBetween(struct), 'the operator')
+      return demand(isHomely(struct['name'], OPERATORS) || isBetween(struct), 'an operator of the list')
     case 'SubLink':
-      return demand(struct['operName'] === undefined || isHomely(struct['operName'], OPERATORS), 'the operator')
+      return demand(
+        struct['operName'] === undefined || isHomely(struct['operName'], OPERATORS),
+        'an operator of the list',
+      )
     case 'TypeName':
-      return demand(isHomely(struct['names'], TYPES), 'the type')
+      return demand(isHomely(struct['names'], TYPES), 'a type of the list')
     case 'CollateClause':
-      return demand(isHomely(struct['collname'], COLLATIONS), 'the collation')
+      return demand(isHomely(struct['collname'], COLLATIONS), 'a collation of the list')
     case 'A_Indirection':
       return demand(
-        listOf(struct['indirection']).every((item) => 'A_Indices' in item),
-        'a field of an expression',
+        list(struct['indirection']).every((item) => 'A_Indices' in item),
+        'no field of an expression',
       )
     case 'IndexElem':
-      return demand(
-        Object.hasOwn(scene.target?.table.columns ?? {}, String(struct['name'])),
-        'the column of a conflict',
-      )
-    case 'ParamRef':
-      return demand(scene.claim.slots[Number(struct['number'] ?? 0) - 1] !== undefined, 'the parameter number')
+      return demand(Object.hasOwn(scene.target?.table.columns ?? {}, String(struct['name'])), 'a column of a conflict')
   }
 }
 
 /** A relation is a CTE by its bare name, or the target, or stands in its table's leaf, byte for byte. */
-function judgeRelation({ claim, bytes, ctes, locks, target }: Scene, relation: Struct): void {
+function judgeRelation(scene: Scene, relation: Struct): void {
+  const { claim, bytes, ctes, locks, target } = scene
   const { schemaname, relname, location } = relation
-  demand(relation['catalogname'] === undefined, 'a name of three parts')
   if (relation === target?.relation) return
   if (schemaname === undefined) return demand(ctes.has(String(relname)), 'a bare relation is a CTE')
-  const table = claim.manifest.tables.find(({ schema, name }) => schema === schemaname && name === relname)
+  const table = tableOf(claim, schemaname, relname)
   demand(table !== undefined, 'a relation of the manifest')
-  const reach = reachOf(claim, table, locks ? ['read', 'update'] : ['read'])
-  const leaf = leafText(table, {
-    tenant: slotOf(claim, 'tenant'),
-    user: reach === 'own' ? slotOf(claim, 'user') : undefined,
-  })
-  if (table.tenant !== undefined) demand(slotOf(claim, 'tenant') !== undefined, 'a tenant to confine to')
-  if (reach === 'own') demand(slotOf(claim, 'user') !== undefined, 'an owner to confine to')
-  const start = Number(location ?? 0) - leaf.indexOf(` FROM ${nameText(table)}`) - ' FROM '.length
-  demand(start >= 0 && bytes.toString('latin1', start, start + leaf.length) === leaf, 'the leaf of a table')
+  demand(!locks || table.tenant !== undefined, 'no lock on a shared table')
+  const isOwned = reachOf(claim, table, locks ? ['read', 'update'] : ['read']) === 'own'
+  const [before, after] = expectedAround(claim, table, isOwned)
+  const at = Number(location ?? 0)
+  const start = at - before.length
+  const found = start < 0 ? '' : bytes.toString('latin1', start, at + after.length)
+  demand(found === before + after, 'the leaf of a table')
+  scene.accounted += (table.tenant === undefined ? 0 : 1) + (isOwned ? 1 : 0)
 }
 
-/** Beside a target, a bare column must be the target's own; `x.f` must not be a call of a function f. */
-function judgeColumn({ columns, target }: Scene, column: Struct, place: Place): void {
-  const fields = listOf(column['fields'])
-  const [first, second] = stringsOf(column['fields'])
-  demand(fields.length <= 2 && fields.length > 0, 'a column of at most two names')
-  if (place !== 'query' && target !== undefined) {
-    const own = first === target.alias || first === 'excluded'
-    const name = fields.length === 1 ? first : second
-    if (fields.length === 1 && first === undefined) return demand(place !== 'target', 'a star of the target')
-    if (fields.length === 1 || own) {
-      return demand(name !== undefined && Object.hasOwn(target.table.columns, name), 'a column of the target')
+/** The template of a leaf: what stands before the relation's name, and the name with what stands after it. */
+function expectedAround(claim: Claim, table: Table, isOwned: boolean): [before: string, after: string] {
+  const { schema, name, tenant, owner, columns } = table
+  const equals = (column: string | undefined, kind: Kind): string => {
+    const number = claim.slots.findLastIndex((slot) => slot.kind === kind) + 1
+    demand(number > 0 && column !== undefined, `a parameter for the ${kind}`)
+    return `"${name}"."${column}" OPERATOR(pg_catalog.=) $${number}::${columns[column]?.type}`
+  }
+  let where = table.tenant === undefined ? '' : ` WHERE ${equals(tenant, 'tenant')}`
+  if (isOwned) where += ` AND ${equals(owner, 'user')}`
+  const items = Object.keys(columns).map((column) => `"${name}"."${column}"`)
+  return [`(SELECT ${items.join(', ')} FROM `, `"${schema}"."${name}"${where})`]
+}
+
+/** Where a target can be seen, no name may reach a column that the manifest lacks; `x.f` must not be a call of f. */
+function judgeColumn(scene: Scene, { fields }: Struct, sight: Sight | undefined): void {
+  const names = list(fields).map(textOf)
+  const [first, second] = names
+  demand(names.length === 1 || names.length === 2, 'a column of at most two names')
+  if (sight !== undefined && scene.target !== undefined) {
+    scene.reads = true
+    if (names.length === 1) {
+      return demand(first === undefined ? sight.isQuery : sight.names.has(first), 'whose a bare column is')
+    }
+    if (first === scene.target.alias || OTHER_ALIASES.has(first ?? '')) {
+      return demand(second !== undefined && Object.hasOwn(scene.target.table.columns, second), "the target's column")
     }
   }
   if (second === undefined) return
-  const isCall = FUNCTION_FAMILIES.test(second) || ONE_ARGUMENT_FUNCTIONS.has(second)
-  demand(!isCall || columns.has(second), 'a field that is a function')
+  const isCall = FUNCTION_FAMILIES.test(second) || (ONE_ARGUMENT_FUNCTIONS.has(second) && !scene.columns.has(second))
+  demand(!isCall, 'a field that is no function')
 }
 
 /** Whose rows a set of verbs reaches: the narrowest wins. @throws Unproven when one is not granted */
 function reachOf({ grants }: Claim, table: Table, verbs: readonly Verb[]): 'tenant' | 'own' {
   const reaches = verbs.map((verb) => grants.get(`${table.resource}:${verb}`))
-  demand(!reaches.includes(undefined), `a grant on ${table.resource}`)
+  demand(
+    reaches.every((reach) => reach === 'tenant' || reach === 'own'),
+    'a grant',
+  )
   if (!reaches.includes('own')) return 'tenant'
-  demand(table.owner !== undefined, `an owner of ${table.resource}`)
+  demand(table.owner !== undefined, 'an owner')
   return 'own'
 }
 
-function targetOf({ manifest }: Claim, statement: Struct): Target {
+function targetOf(claim: Claim, statement: Struct): Target {
   const relation = statement['relation'] as Struct
-  const { schemaname, relname } = relation
-  const table = manifest.tables.find(({ schema, name }) => schema === schemaname && name === relname)
-  demand(table !== undefined && table.tenant !== undefined, 'a target of the manifest, not shared')
-  const alias = (relation['alias'] as Struct | undefined)?.['aliasname']
-  return { relation, table, alias: String(alias ?? relname) }
+  const table = tableOf(claim, relation['schemaname'], relation['relname'])
+  demand(table?.tenant !== undefined, 'a target of the manifest, not shared')
+  const { aliasname, colnames } = (relation['alias'] ?? { aliasname: relation['relname'] }) as Struct
+  const alias = String(aliasname)
+  demand(colnames === undefined && !OTHER_ALIASES.has(alias), 'the alias of the target')
+  return { relation, table, alias }
 }
 
-/** The last slot of a kind: the one that leaves and predicates use. */
-function slotOf({ slots }: Claim, kind: 'tenant' | 'user'): number | undefined {
-  const index = slots.findLastIndex((slot) => slot.kind === kind)
-  return index < 0 ? undefined : index + 1
+function tableOf({ manifest }: Claim, schemaname: unknown, relname: unknown): Table | undefined {
+  return manifest.tables.find(({ schema, name }) => schema === schemaname && name === relname)
 }
 
 /** `"alias"."column" OPERATOR(pg_catalog.=) $n::type`, with n a parameter of the kind. */
-function isEquality(claim: Claim, part: unknown, alias: string, column: string | undefined, kind: 'tenant' | 'user') {
-  if (part === undefined || column === undefined) return false
-  const [type, { kind: operation, name, lexpr, rexpr }] = unwrap(part)
-  if (type !== 'A_Expr' || operation !== 'AEXPR_OP' || stringsOf(name).join('.') !== 'pg_catalog.=') return false
-  const [leftType, left] = unwrap(lexpr)
-  if (leftType !== 'ColumnRef' || rexpr === undefined) return false
-  const [qualifier, field, ...more] = stringsOf(left['fields'])
-  return qualifier === alias && field === column && more.length === 0 && isParameter(claim, rexpr, kind)
+function isConfinement(scene: Scene, part: unknown, { table, alias }: Target, kind: Kind): boolean {
+  const column = kind === 'tenant' ? table.tenant : table.owner
+  const { kind: operation, name, lexpr, rexpr } = ((part as Struct | undefined)?.['A_Expr'] ?? {}) as Struct
+  if (operation !== 'AEXPR_OP' || list(name).map(textOf).join('.') !== 'pg_catalog.=') return false
+  const fields = list(((lexpr as Struct)['ColumnRef'] as Struct | undefined)?.['fields']).map(textOf)
+  const isColumn = fields.length === 2 && fields[0] === alias && fields[1] === column
+  return isColumn && isScope(scene, rexpr, table, column, kind)
 }
 
-function isConfinement(claim: Claim, part: unknown, table: Table, alias: string): boolean {
-  return isEquality(claim, part, alias, table.tenant, 'tenant') || isEquality(claim, part, alias, table.owner, 'user')
-}
-
-/** `$n` or `$n::type`, with n bound to the tenant or the user. */
-function isParameter(claim: Claim, wrapped: unknown, kind: 'tenant' | 'user'): boolean {
-  const [type, struct] = unwrap(wrapped)
-  if (type === 'TypeCast') {
-    const inner = struct['arg']
-    return inner !== undefined && 'ParamRef' in (inner as Struct) && isParameter(claim, inner, kind)
-  }
-  return type === 'ParamRef' && claim.slots[Number(struct['number'] ?? 0) - 1]?.kind === kind
+/** `$n::type`: a parameter that is bound to the tenant or the user, as the column's own type and no other. */
+function isScope({ claim }: Scene, item: unknown, table: Table, column: string | undefined, kind: Kind): boolean {
+  const { arg, typeName } = ((item as Struct | undefined)?.['TypeCast'] ?? {}) as Struct
+  const { number } = ((arg as Struct | undefined)?.['ParamRef'] ?? {}) as Struct
+  const { names, typemod, location: _, ...more } = (typeName ?? {}) as Struct
+  const [type, home] = list(names).map(textOf).reverse()
+  const isType = type !== undefined && type === table.columns[column ?? '']?.type
+  const isPlain = (home === undefined || home === HOME_SCHEMA) && typemod === -1 && Object.keys(more).length === 0
+  return isType && isPlain && claim.slots[Number(number ?? 0) - 1]?.kind === kind
 }
 
 /** The rows of a source: those of VALUES, or the target list of each arm of a SELECT. */
-function rowsOf(select: Struct): readonly Struct[][] {
+function rowsOf(select: Struct): readonly (readonly Struct[])[] {
   if (select['op'] !== 'SETOP_NONE') {
     return [select['larg'], select['rarg']].flatMap((arm) => {
-      demand((arm as Struct)['valuesLists'] === undefined, 'VALUES as an arm')
+      demand((arm as Struct)['valuesLists'] === undefined, 'no VALUES as an arm')
       return rowsOf(arm as Struct)
     })
   }
   const rows = select['valuesLists']
-  if (rows !== undefined) return listOf(rows).map((row) => [...listOf(unwrap(row)[1]['items'])])
-  return [listOf(select['targetList']).map((item) => (unwrap(item)[1]['val'] ?? {}) as Struct)]
+  if (rows !== undefined) return list(rows).map((row) => list(open(row)[1]['items']))
+  return [list(select['targetList']).map((item) => (open(item)[1]['val'] ?? {}) as Struct)]
 }
 
-function conjunctsOf(where: unknown): readonly Struct[] {
-  if (where === undefined) return []
-  const [type, struct] = unwrap(where)
-  return type === 'BoolExpr' && struct['boolop'] === 'AND_EXPR' ? listOf(struct['args']) : [where as Struct]
-}
-
-/** Bare, or in `pg_catalog`, and in the list. */
-function isHomely(names: unknown, list: ReadonlySet<string>): boolean {
-  const parts = stringsOf(names)
-  const name = parts.at(-1)
-  return (
-    name !== undefined && list.has(name) && (parts.length === 1 || (parts.length === 2 && parts[0] === HOME_SCHEMA))
-  )
-}
-
-/** The grammar gives BETWEEN a name that is no operator's. */
-function isBetween(struct: Struct): boolean {
-  const between = /^(?:NOT )?BETWEEN(?: SYMMETRIC)?$/
-  return String(struct['kind']).includes('BETWEEN') && between.test(stringsOf(struct['name']).join(' '))
-}
-
-function isAlias(item: Struct): boolean {
-  const { relname, inh, relpersistence, location: _, ...others } = (item['RangeVar'] ?? { others: true }) as Struct
-  return typeof relname === 'string' && inh === true && relpersistence === 'p' && Object.keys(others).length === 0
-}
-
-function hasStar(item: Struct): boolean {
-  return 'ColumnRef' in item && mentions(item, 'A_Star')
-}
-
-function mentions(value: unknown, key: string): boolean {
-  return [...entriesWithin(value)].some(([name]) => name === key)
-}
-
-/** Every key with its value, at any depth. */
-function* entriesWithin(value: unknown): Generator<[string, unknown]> {
-  if (typeof value !== 'object' || value === null) return
-  for (const [key, inner] of Object.entries(value)) {
-    yield [key, inner]
-    yield* entriesWithin(inner)
-  }
-}
-
-function parse(text: string): readonly Struct[] {
-  try {
-    return parseText(text)
-  } catch (error) {
-    throw new Unproven('the final text does not parse', { cause: error })
-  }
-}
-
-function demand(condition: boolean, what: string): asserts condition {
-  if (!condition) throw new Unproven(`not proven: ${what}`)
+function conjunctsOf(where: unknown): readonly unknown[] {
+  const { boolop, args } = ((where as Struct | undefined)?.['BoolExpr'] ?? {}) as Struct
+  return boolop === 'AND_EXPR' ? list(args) : [where]
 }

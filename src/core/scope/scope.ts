@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { admit } from './admit.ts'
+import type { Draft } from './draft.ts'
 import { loadKernel } from './grammar.ts'
 import { formatGrants, type Grants } from './grants.ts'
-import { type Manifest, manifestDigest } from './manifest.ts'
+import { type Manifest, parseManifest } from './manifest.ts'
 import { prove, type Slot, Unproven } from './prove.ts'
 import { ScopeRefusal } from './refusals.ts'
 import { rewrite } from './rewrite.ts'
@@ -10,8 +11,6 @@ import { rewrite } from './rewrite.ts'
 export { loadKernel }
 export type { Slot }
 
-/** Part of every cache key and wire name: raise it when the same input is scoped otherwise. */
-const KERNEL_VERSION = 1
 /** Texts remembered for each set of grants; an application has a few hundred. About 2 KB each. */
 const DEFAULT_CACHE_SIZE = 2_000
 /** Sets of grants remembered: a role's, cut to a route's, at a few versions. */
@@ -34,7 +33,7 @@ export type ScopedStatement = {
   readonly checks: readonly { readonly kind: 'tenant' | 'owner'; readonly index: number }[]
 }
 
-/** The kernel over one manifest. */
+/** The kernel over one manifest and dialect; its cache is its own, so that these are part of every key. */
 export type Scope = {
   /**
    * Scopes a text for a set of grants and proves it. Pure: the same input gives the same statement.
@@ -52,8 +51,9 @@ export function createScope(options: {
   readonly dialect: 'postgresql' | 'cockroachdb'
   readonly cacheSize?: number
 }): Scope {
-  const { manifest, dialect, cacheSize = DEFAULT_CACHE_SIZE } = options
-  const key = `${KERNEL_VERSION} ${dialect} ${manifestDigest(manifest)}`
+  const { cacheSize = DEFAULT_CACHE_SIZE } = options
+  // a copy of its own, checked and frozen: what was proven against it stays true
+  const manifest = parseManifest(options.manifest)
   const bySet = new Map<string, Map<string, ScopedStatement>>()
   const textsOf = (grants: Grants): Map<string, ScopedStatement> => {
     const canonical = formatGrants(grants)
@@ -69,7 +69,7 @@ export function createScope(options: {
         remember(texts, text, known, cacheSize)
         return known
       }
-      const scoped = scopeAfresh(text, manifest, grants, key)
+      const scoped = scopeAfresh(text, manifest, grants)
       remember(texts, text, scoped, cacheSize)
       return scoped
     },
@@ -101,28 +101,39 @@ export function bind(
   })
 }
 
-function scopeAfresh(text: string, manifest: Manifest, grants: Grants, key: string): ScopedStatement {
+function scopeAfresh(text: string, manifest: Manifest, grants: Grants): ScopedStatement {
   const admitted = admit(text)
-  const { text: final, slots, checks } = rewrite(admitted, manifest, grants)
+  const draft = rewrite(admitted, manifest, grants)
+  const final = draft.apply()
+  const { slots, checks } = draft
   try {
     prove({ text: final, slots, manifest, grants })
   } catch (error) {
-    if (error instanceof Unproven) throw new ScopeRefusal('not_proven', { cause: error })
-    if (error instanceof RangeError) throw new ScopeRefusal('text_too_deep', { cause: error })
+    if (error instanceof Unproven) throw unproven(error, draft)
     throw error
   }
-  const verb = ({ SelectStmt: 'select', InsertStmt: 'insert', UpdateStmt: 'update', DeleteStmt: 'delete' } as const)[
-    admitted.kind
-  ]
+  const verb = VERBS[admitted.kind]
   return Object.freeze({
     verb,
     readOnly: verb === 'select' && !admitted.locks,
     text: final,
-    name: `hf_${createHash('sha256').update(`${key} ${final}`).digest('base64url').slice(0, 32)}`,
-    slots,
+    name: `hf_${createHash('sha256').update(final).digest('base64url').slice(0, 32)}`,
+    slots: Object.freeze(slots),
     valueCount: admitted.parameters,
-    checks,
+    checks: Object.freeze(checks),
   })
+}
+
+const VERBS = { SelectStmt: 'select', InsertStmt: 'insert', UpdateStmt: 'update', DeleteStmt: 'delete' } as const
+
+/** What the prover missed, at the place in the caller's own text. */
+function unproven(error: Unproven, draft: Draft): ScopeRefusal {
+  const { bytes } = draft.admitted
+  const position = error.at === undefined ? undefined : bytes.toString('utf8', 0, draft.originOf(error.at)).length
+  const isName = error.message.endsWith('whose a bare column is')
+  return isName
+    ? new ScopeRefusal('column_unknown', { position, hint: 'name it with its table: alias.column', cause: error })
+    : new ScopeRefusal('not_proven', { position, cause: error })
 }
 
 /** Whether a value is the id itself; a UUID may be spelt in capitals. */

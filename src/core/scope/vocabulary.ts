@@ -31,10 +31,13 @@ const words = (text: string): string[] => text.split(' ')
 /** Functions by name; a schema, where there is one, must be `pg_catalog`. */
 export const FUNCTIONS: ReadonlySet<string> = new Set(Object.values(FUNCTION_GROUPS).flatMap(words))
 
-/** Operators by name. PostgreSQL resolves them in `pg_catalog`, the only schema on the path. */
+/**
+ * Operators by name. PostgreSQL resolves them in `pg_catalog`, the only schema on the path. Not `@`: in CockroachDB `@1` is
+ * the first column of a table, hidden or not.
+ */
 export const OPERATORS: ReadonlySet<string> = new Set(
   words(
-    '= <> != < <= > >= + - * / % ^ || ~ ~* !~ !~* ~~ ~~* !~~ !~~* & | # << >> -> ->> #> #>> @> <@ ? ?| ?& #- && @? @@ |/ ||/ @ -|-',
+    '= <> != < <= > >= + - * / % ^ || ~ ~* !~ !~* ~~ ~~* !~~ !~~* & | # << >> -> ->> #> #>> @> <@ ? ?| ?& #- && @? @@',
   ),
 )
 

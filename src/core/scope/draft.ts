@@ -1,0 +1,179 @@
+import type { Admitted } from './admit.ts'
+import type { Grants } from './grants.ts'
+import { listOf, type Struct, type Token } from './grammar.ts'
+import { leafText, type ScopeParameters } from './leaf.ts'
+import { refuseAt } from './lexis.ts'
+import type { Manifest, Table } from './manifest.ts'
+import type { Slot } from './prove.ts'
+import type { ScopeRefusalCode } from './refusals.ts'
+
+/** A replacement in the caller's text, by byte offsets. */
+type Edit = { readonly start: number; readonly end: number; readonly text: string }
+
+/** What a statement does to a table's rows. */
+export type Verb = 'create' | 'read' | 'update' | 'delete'
+
+/** A caller's value that must name the caller's own tenant or user. */
+export type Check = { readonly kind: 'tenant' | 'owner'; readonly index: number }
+
+/** A caller's text, and what is to be spliced into it. Offsets are bytes of UTF-8. */
+export class Draft {
+  readonly admitted: Admitted
+  readonly manifest: Manifest
+  readonly grants: Grants
+  readonly checks: Check[] = []
+  readonly slots: Slot[]
+  readonly #edits: Edit[] = []
+  #tenant: number | undefined
+  #user: number | undefined
+
+  constructor(admitted: Admitted, manifest: Manifest, grants: Grants) {
+    this.admitted = admitted
+    this.manifest = manifest
+    this.grants = grants
+    this.slots = Array.from({ length: admitted.parameters }, (_, index) => ({ kind: 'value', index }))
+  }
+
+  /** The narrowest reach of the verbs. @throws ScopeRefusal `grant_missing` */
+  reach(table: Table, verbs: readonly Verb[], at: unknown): 'tenant' | 'own' {
+    let reach: 'tenant' | 'own' = 'tenant'
+    for (const verb of verbs) {
+      const held = this.grants.get(`${table.resource}:${verb}`)
+      if (held === undefined) this.refuse(at, 'grant_missing', `it needs ${table.resource}:${verb}`)
+      if (held === 'own') reach = 'own'
+    }
+    if (reach === 'own' && table.owner === undefined) {
+      this.refuse(at, 'grant_missing', `${table.name} has no owner, so reach own covers none of its rows`)
+    }
+    return reach
+  }
+
+  /** The manifest's table that a relation names. @throws ScopeRefusal `relation_unknown`, `relation_not_accepted` */
+  tableOf(relation: Struct): Table {
+    const { schemaname, relname, location } = relation
+    const tables = this.manifest.tables.filter(
+      ({ schema, name }) => name === relname && (schemaname === undefined || schema === schemaname),
+    )
+    const [table] = tables
+    if (table === undefined) this.refuse(location, 'relation_unknown')
+    if (tables.length > 1) this.refuse(location, 'relation_not_accepted', 'name its schema: schema.table')
+    return table
+  }
+
+  requireColumn(table: Table, name: string, at: unknown, hint?: string): void {
+    if (!Object.hasOwn(table.columns, name)) this.refuse(at, 'column_unknown', hint)
+  }
+
+  /** The parameters that confine a table; made at first need, so that none is bound that the text lacks. */
+  parameters(table: Table, own: boolean): ScopeParameters {
+    return {
+      tenant: table.tenant === undefined ? undefined : this.slot('tenant'),
+      user: own ? this.slot('user') : undefined,
+    }
+  }
+
+  /** The parameter that holds the tenant or the user: one more than the highest. */
+  slot(kind: 'tenant' | 'user'): number {
+    const known = kind === 'tenant' ? this.#tenant : this.#user
+    if (known !== undefined) return known
+    const number = this.slots.push({ kind })
+    if (kind === 'tenant') this.#tenant = number
+    else this.#user = number
+    return number
+  }
+
+  /** A relation that is read: its name becomes its leaf, which bears the name unless it has an alias already. */
+  gate(relation: Struct, table: Table, own: boolean): void {
+    const { tokens } = this.admitted
+    const name = this.nameTokens(relation)
+    const before = tokens[name.first - 1]
+    if (before?.text.toUpperCase() === 'TABLE' && before.keywordKind !== 0) {
+      this.edit(before.start, before.end, 'SELECT * FROM')
+    }
+    const alias = relation['alias'] === undefined ? ` AS "${table.name}"` : ''
+    this.edit(name.start, name.end, leafText(table, this.parameters(table, own)) + alias)
+  }
+
+  /** Where a relation's name stands: one token, or three with a schema. @throws ScopeRefusal for `docs *` */
+  nameTokens(relation: Struct): { readonly first: number; readonly start: number; readonly end: number } {
+    const { tokens } = this.admitted
+    const start = Number(relation['location'] ?? 0)
+    const first = tokens.findIndex((token) => token.start === start)
+    const index = relation['schemaname'] === undefined ? first : first + 2
+    const last = tokens[index]
+    if (first < 0 || last === undefined) throw new TypeError('a relation stands at a token')
+    if (tokens[index + 1]?.text === '*') this.refuse(last.end, 'relation_not_accepted', 'leave the * out')
+    return { first, start, end: last.end }
+  }
+
+  /** The first token from an offset on that matches. */
+  tokenAfter(at: unknown, matches: (token: Token) => boolean): Token {
+    const found = this.admitted.tokens.find((token) => token.start >= Number(at ?? 0) && matches(token))
+    if (found === undefined) throw new TypeError('the parsed statement lacks a token')
+    return found
+  }
+
+  edit(start: number, end: number, text: string): void {
+    this.#edits.push({ start, end, text })
+  }
+
+  /** The final text. Each comment becomes a blank: the two databases end `--` at different characters. */
+  apply(): string {
+    return this.#pieces()
+      .map(({ text }) => text)
+      .join('')
+  }
+
+  /** The offset in the caller's text that an offset in the final one comes from. */
+  originOf(offset: number): number {
+    let passed = 0
+    for (const { start, text, spliced } of this.#pieces()) {
+      const length = Buffer.byteLength(text)
+      if (offset < passed + length) return spliced ? start : start + (offset - passed)
+      passed += length
+    }
+    return this.admitted.bytes.length
+  }
+
+  refuse(at: unknown, code: ScopeRefusalCode, hint?: string): never {
+    refuseAt(this.admitted.bytes, at, code, hint)
+  }
+
+  #pieces(): { readonly start: number; readonly text: string; readonly spliced: boolean }[] {
+    const { bytes, comments } = this.admitted
+    // by place; at one place in the order in which they were made
+    const edits = [...this.#edits, ...comments.map(({ start, end }) => ({ start, end, text: ' ' }))]
+      .map((edit, order) => ({ ...edit, order }))
+      .sort((a, b) => a.start - b.start || a.order - b.order)
+    const pieces = []
+    let at = 0
+    for (const { start, end, text } of edits) {
+      // a comment within a name that was replaced
+      if (start < at) continue
+      pieces.push(
+        { start: at, text: bytes.toString('utf8', at, start), spliced: false },
+        { start, text, spliced: true },
+      )
+      at = end
+    }
+    pieces.push({ start: at, text: bytes.toString('utf8', at), spliced: false })
+    return pieces
+  }
+}
+
+/** The name by which a statement speaks of a relation. */
+export function aliasOf(relation: Struct): string {
+  const alias = (relation['alias'] as Struct | undefined)?.['aliasname']
+  return String(alias ?? relation['relname'])
+}
+
+/** All column references below, however deep. */
+export function columnsOf(value: unknown): Struct[] {
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([key, inner]) => (key === 'ColumnRef' ? [inner as Struct] : columnsOf(inner)))
+}
+
+/** Whether a column reference ends in a star. */
+export function isStar(column: Struct): boolean {
+  return 'A_Star' in (listOf(column['fields']).at(-1) ?? {})
+}

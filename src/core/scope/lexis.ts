@@ -1,0 +1,113 @@
+import { scanText, type Token } from './grammar.ts'
+import { ScopeRefusal, type ScopeRefusalCode } from './refusals.ts'
+
+/** Longest text, in bytes of UTF-8: a report's query is a few thousand; the parser's cost grows with it (CWE-400). */
+export const MAX_TEXT_BYTES = 32_768
+/** Most tokens: bounds the depth of chains such as NOT NOT NOT, which brackets do not show. */
+const MAX_TOKENS = 4_000
+/** Deepest nesting of brackets and CASE. */
+const MAX_NESTING = 64
+
+/** A text as its tokens; comments apart, for they are not sent. */
+export type Lexis = {
+  readonly bytes: Buffer
+  readonly tokens: readonly Token[]
+  readonly comments: readonly Token[]
+}
+
+/** Longest name: PostgreSQL cuts a longer one off and CockroachDB does not, so that it would be two names (CWE-436). */
+const MAX_NAME_BYTES = 63
+
+const TOKEN = {
+  name: 258,
+  unicodeIdentifier: 259,
+  string: 261,
+  unicodeString: 262,
+  bits: 263,
+  hexadecimal: 264,
+} as const
+const COMMENTS: ReadonlySet<number> = new Set([275, 276])
+
+/**
+ * Tokens that both databases cut alike. What is not here is cut differently by one of them, so that what is proven would
+ * not be what is executed: literals continued on another line, `b'\'` (an escape to CockroachDB), `1_000`, `0x1F`.
+ */
+const LITERAL = /^(?:'(?:[^']|'')*'|[eE]'(?:[^'\\]|''|\\[^])*'|\$[A-Za-z_]?\w*\$[^]*\$)$/
+const BITS = /^(?:[bB]'[01]*'|[xX]'[0-9a-fA-F]*')$/
+const NUMBER = /^(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/
+
+/** Refuses at a byte offset of the caller's text. */
+export function refuseAt(bytes: Buffer, offset: unknown, code: ScopeRefusalCode, hint?: string): never {
+  const position = typeof offset === 'number' && offset >= 0 ? bytes.toString('utf8', 0, offset).length : undefined
+  throw new ScopeRefusal(code, { position, hint })
+}
+
+/**
+ * Cuts a text into tokens, if it is one that both databases read alike.
+ * @throws ScopeRefusal `text_malformed`, `text_too_large`, `text_too_deep`, `identifier_not_ascii`, `construct_not_accepted`
+ */
+export function readLexis(text: string): Lexis {
+  const bytes = encode(text)
+  const tokens: Token[] = []
+  const comments: Token[] = []
+  let depth = 0
+  for (const token of scanText(text)) {
+    if (COMMENTS.has(token.tokenType)) {
+      comments.push(token)
+      continue
+    }
+    if (tokens.push(token) > MAX_TOKENS) {
+      throw new ScopeRefusal('text_too_large', { hint: `at most ${MAX_TOKENS} tokens` })
+    }
+    checkToken(bytes, token)
+    if (token.text === '(' || token.text === '[' || isWord(token, 'CASE')) depth++
+    if (token.text === ')' || token.text === ']' || isWord(token, 'END')) depth--
+    if (depth > MAX_NESTING) refuseAt(bytes, token.start, 'text_too_deep', `at most ${MAX_NESTING} levels`)
+  }
+  return { bytes, tokens, comments }
+}
+
+/** A keyword at work: not quoted. It may still be a name, after AS or a dot: see {@link isNamed}. */
+export function isWord(token: Token, word: string): boolean {
+  return token.keywordKind !== 0 && token.text.toUpperCase() === word
+}
+
+/** Whether what follows this token is a name, even where it is spelt like a keyword. */
+export function isNamed(previous: Token | undefined): boolean {
+  return previous !== undefined && (previous.text === '.' || isWord(previous, 'AS'))
+}
+
+function encode(text: string): Buffer {
+  if (typeof text !== 'string' || text.includes('\0')) throw new ScopeRefusal('text_malformed')
+  // the bytes are at least as many as the code units: no need to encode what is too large anyway
+  if (text.length > MAX_TEXT_BYTES) throw tooLarge()
+  const bytes = Buffer.from(text)
+  if (bytes.length > MAX_TEXT_BYTES) throw tooLarge()
+  if (bytes.toString() !== text) throw new ScopeRefusal('text_malformed')
+  return bytes
+}
+
+function tooLarge(): ScopeRefusal {
+  return new ScopeRefusal('text_too_large', { hint: `at most ${MAX_TEXT_BYTES} bytes` })
+}
+
+function checkToken(bytes: Buffer, { tokenType, tokenName, start, end }: Token): void {
+  const raw = bytes.toString('utf8', start, end)
+  if (tokenType === TOKEN.unicodeIdentifier || tokenType === TOKEN.unicodeString) {
+    refuseAt(bytes, start, 'construct_not_accepted', 'write the letters themselves and not U&')
+  }
+  if (tokenType === TOKEN.string) {
+    if (!LITERAL.test(raw)) refuseAt(bytes, start, 'construct_not_accepted', 'write the literal in one piece')
+    return
+  }
+  if (!/^[\t\n\r\x20-\x7e]*$/.test(raw)) refuseAt(bytes, start, 'identifier_not_ascii')
+  if (tokenType === TOKEN.name && end - start > MAX_NAME_BYTES + (raw.startsWith('"') ? 2 : 0)) {
+    refuseAt(bytes, start, 'construct_not_accepted', `a name has at most ${MAX_NAME_BYTES} bytes`)
+  }
+  if ((tokenType === TOKEN.bits || tokenType === TOKEN.hexadecimal) && !BITS.test(raw)) {
+    refuseAt(bytes, start, 'construct_not_accepted', "only 0 and 1 stand in b'', only hexadecimal digits in x''")
+  }
+  if ((tokenName === 'ICONST' || tokenName === 'FCONST') && !NUMBER.test(raw)) {
+    refuseAt(bytes, start, 'construct_not_accepted', 'write the number in decimal digits')
+  }
+}

@@ -1,0 +1,92 @@
+import { parseText, scanText, type Struct } from './grammar.ts'
+import { HOME_SCHEMA } from './vocabulary.ts'
+
+/** The final text could not be proven, so it is not sent. */
+export class Unproven extends Error {
+  override readonly name = 'Unproven'
+  /** byte offset in the final text, where known */
+  at: number | undefined
+}
+
+/** How the prover reads a text and its tree: its own, so that no fault of the rewriter's is in both. */
+export function read(text: string): readonly Struct[] {
+  const bytes = Buffer.from(text)
+  try {
+    for (const { tokenType, start, end } of scanText(text)) {
+      demand(!FOREIGN_TOKENS.has(tokenType), 'a token that both databases read alike')
+      const raw = bytes.toString('latin1', start, end)
+      demand((tokenType === LITERAL ? ONE_LITERAL : ASCII).test(raw), 'a token that both databases read alike')
+    }
+    return parseText(text)
+  } catch (error) {
+    throw error instanceof Unproven ? error : new Unproven('not proven: a text that parses')
+  }
+}
+
+/** Comments, which the two databases end differently; Unicode escapes, which hide a name (CWE-436). */
+const FOREIGN_TOKENS: ReadonlySet<number> = new Set([275, 276, 259, 262])
+const LITERAL = 261
+/** In one piece: a literal that goes on in another line is two to CockroachDB. */
+const ONE_LITERAL = /^(?:'(?:[^']|'')*'|[eE]'(?:[^'\\]|''|\\[^])*'|\$\w*\$[^]*\$)$/
+/** No letter that one database folds to ASCII; in bits no backslash, which is an escape to CockroachDB. */
+const ASCII = /^(?:[bBxX]'[0-9a-fA-F]*'|(?![bBxX]')[\t\n\r\x20-\x7e]*)$/
+
+/** Bare, or in `pg_catalog`, and in the list. */
+export function isHomely(names: unknown, known: ReadonlySet<string>): boolean {
+  const [name, home, ...more] = list(names).map(textOf).reverse()
+  return name !== undefined && known.has(name) && (home === undefined || home === HOME_SCHEMA) && more.length === 0
+}
+
+/** The grammar gives BETWEEN a name that is no operator's. */
+export function isBetween({ kind, name }: Struct): boolean {
+  const between = /^(?:NOT )?BETWEEN(?: SYMMETRIC)?$/
+  return String(kind).includes('BETWEEN') && between.test(list(name).map(textOf).join(' '))
+}
+
+export function isAlias(item: Struct): boolean {
+  const { relname, inh, relpersistence, location: _, ...more } = (item['RangeVar'] ?? { more: true }) as Struct
+  return typeof relname === 'string' && inh === true && relpersistence === 'p' && Object.keys(more).length === 0
+}
+
+/** A node and its type. */
+export function open(wrapped: unknown): [type: string, struct: Struct] {
+  const [entry, ...more] = Object.entries((wrapped ?? {}) as Struct)
+  demand(entry !== undefined && more.length === 0 && typeof entry[1] === 'object', 'a node')
+  return entry as [string, Struct]
+}
+
+/** The nodes of a list, `{}` (an absent member, as in DISTINCT) left out. */
+export function list(value: unknown): readonly Struct[] {
+  demand(value === undefined || Array.isArray(value), 'a list')
+  return ((value ?? []) as Struct[]).filter((item) => Object.keys(item).length > 0)
+}
+
+/** The text of a String node; of another, such as a star, none. */
+export function textOf(item: Struct): string | undefined {
+  if (!('String' in item)) return undefined
+  const { sval } = item['String'] as Struct
+  return typeof sval === 'string' ? sval : ''
+}
+
+export function locationOf(type: string, { location }: Struct): number | undefined {
+  // PostgreSQL's JSON leaves a location of 0 out, and a join, a subquery or an alias has none at all
+  return typeof location === 'number' && location >= 0 && type !== 'TypeName' ? location : undefined
+}
+
+export function holdsKey(value: unknown, key: string): boolean {
+  return [...entriesWithin(value)].some(([name]) => name === key)
+}
+
+/** Every key with its value, at any depth. */
+export function* entriesWithin(value: unknown): Generator<[string, unknown]> {
+  if (typeof value !== 'object' || value === null) return
+  for (const [key, inner] of Object.entries(value)) {
+    yield [key, inner]
+    yield* entriesWithin(inner)
+  }
+}
+
+/** Goes on only if the condition holds. @throws Unproven */
+export function demand(condition: boolean, what: string): asserts condition {
+  if (!condition) throw new Unproven(`not proven: ${what}`)
+}

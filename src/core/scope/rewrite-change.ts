@@ -1,0 +1,126 @@
+import { aliasOf, columnsOf, type Draft, isStar } from './draft.ts'
+import { listOf, type Struct, stringsOf, type Token, unwrap } from './grammar.ts'
+import { nameText, predicatesOf, quoted } from './leaf.ts'
+import { isNamed, isWord } from './lexis.ts'
+import type { Table } from './manifest.ts'
+
+/** UPDATE and DELETE: the confinement goes in front of WHERE, and what was there into parentheses. */
+export function rewriteChange(draft: Draft, statement: Struct, verb: 'update' | 'delete'): void {
+  const relation = statement['relation'] as Struct
+  const at = relation['location']
+  const table = draft.tableOf(relation)
+  if (table.tenant === undefined) draft.refuse(at, 'relation_shared')
+  const alias = aliasOf(relation)
+  const { relation: _, ...rest } = statement
+  const isJoined = statement['fromClause'] !== undefined || statement['usingClause'] !== undefined
+  // an effect that depends on what a row holds tells what it holds
+  const reads = isJoined || statement['returningClause'] !== undefined || columnsOf(rest).length > 0
+  const own = draft.reach(table, reads ? [verb, 'read'] : [verb], at) === 'own'
+  checkAssignments(draft, listOf(statement['targetList']), table, own)
+  const { targetList, whereClause, returningClause } = statement
+  checkTargetColumns(draft, { targetList, whereClause, returningClause }, table, alias)
+  const { start, end } = draft.nameTokens(relation)
+  const named = relation['alias'] === undefined ? ` AS "${table.name}"` : ''
+  draft.edit(start, end, nameText(table) + named)
+  confine(draft, end, table, alias, own)
+  expandReturning(draft, returningClause as Struct | undefined, table, alias, isJoined)
+}
+
+/** ON CONFLICT DO UPDATE: without the confinement it would overwrite whatever row is in the way (CWE-639). */
+export function rewriteConflict(draft: Draft, clause: Struct | undefined, table: Table, alias: string): void {
+  if (clause === undefined) return
+  const { infer, targetList, whereClause, location } = clause
+  for (const item of listOf((infer as Struct | undefined)?.['indexElems'])) {
+    draft.requireColumn(table, String(unwrap(item)[1]['name']), location)
+  }
+  if (clause['action'] !== 'ONCONFLICT_UPDATE') return
+  const own = draft.reach(table, ['update', 'read'], location) === 'own'
+  checkAssignments(draft, listOf(targetList), table, own)
+  checkTargetColumns(draft, { targetList, whereClause }, table, alias)
+  const { tokens } = draft.admitted
+  let depth = 0
+  // the inference clause may have a WHERE of its own
+  const update = tokens.find((token) => {
+    if (token.start < Number(location ?? 0)) return false
+    if (token.text === '(') depth++
+    if (token.text === ')') depth--
+    return depth === 0 && isWord(token, 'DO')
+  })
+  if (update === undefined) throw new TypeError('ON CONFLICT has a DO')
+  confine(draft, update.start, table, alias, own)
+}
+
+/** A star of the target becomes its columns: the table may have others that the manifest hides. */
+export function expandReturning(
+  draft: Draft,
+  clause: Struct | undefined,
+  table: Table,
+  alias: string,
+  isJoined: boolean,
+): void {
+  for (const expression of listOf(clause?.['exprs'])) {
+    const column = (unwrap(expression)[1]['val'] as Struct | undefined)?.['ColumnRef'] as Struct | undefined
+    if (column === undefined || !isStar(column)) continue
+    const [qualifier] = stringsOf(column['fields'])
+    const isBare = listOf(column['fields']).length === 1
+    if (!isBare && qualifier !== alias) continue
+    if (isBare && isJoined) {
+      draft.refuse(column['location'], 'column_not_accepted', `name what you want: RETURNING ${alias}.*`)
+    }
+    const start = Number(column['location'] ?? 0)
+    const { end } = draft.tokenAfter(start, (token) => token.text === '*')
+    draft.edit(
+      start,
+      end,
+      Object.keys(table.columns)
+        .map((name) => `${quoted(alias)}."${name}"`)
+        .join(', '),
+    )
+  }
+}
+
+function checkAssignments(draft: Draft, targets: readonly Struct[], table: Table, own: boolean): void {
+  for (const target of targets) {
+    const { name, location } = unwrap(target)[1]
+    if (name === table.tenant) draft.refuse(location, 'tenant_not_assignable')
+    draft.requireColumn(table, String(name), location)
+    if (name !== table.owner) continue
+    if (own) draft.refuse(location, 'owner_not_assignable')
+    if (draft.grants.get(`${table.resource}:reassign`) !== 'tenant') {
+      draft.refuse(location, 'owner_not_assignable', `it needs ${table.resource}:reassign`)
+    }
+  }
+}
+
+/** Columns of the target that the manifest does not have. Inside subqueries the prover knows better whose a name is. */
+function checkTargetColumns(draft: Draft, visible: Struct, table: Table, alias: string): void {
+  for (const { fields, location } of columnsOf(visible)) {
+    const [first, second] = stringsOf(fields)
+    if (listOf(fields).length === 2 && first === alias && second !== undefined) {
+      draft.requireColumn(table, second, location)
+    }
+  }
+}
+
+/** Adds the confinement to a WHERE at depth 0, or makes one, before RETURNING or the end. */
+function confine(draft: Draft, from: number, table: Table, alias: string, own: boolean): void {
+  const predicate = predicatesOf(table, alias, draft.parameters(table, own)).join(' AND ')
+  const { tokens } = draft.admitted
+  let depth = 0
+  let where: Token | undefined
+  let last: Token | undefined
+  for (const [index, token] of tokens.entries()) {
+    if (token.end <= from) last = token
+    if (token.start < from) continue
+    const named = isNamed(tokens[index - 1])
+    if (depth === 0 && (token.text === ';' || (isWord(token, 'RETURNING') && !named))) break
+    if (token.text === '(' || token.text === '[') depth++
+    if (token.text === ')' || token.text === ']') depth--
+    if (depth === 0 && where === undefined && isWord(token, 'WHERE') && !named) where = token
+    last = token
+  }
+  if (last === undefined) throw new TypeError('a statement has tokens')
+  if (where === undefined) return draft.edit(last.end, last.end, ` WHERE ${predicate}`)
+  draft.edit(where.end, where.end, ` ${predicate} AND (`)
+  draft.edit(last.end, last.end, ')')
+}
