@@ -60,7 +60,7 @@ export type Pool = {
 
 /** A statement may take as long as a transaction. */
 const defaultStatementTimeoutMs = 5_000
-/** `design.md`: a transaction lives at most 5 s. Longer ones hold back revocations and clean-up. */
+/** A transaction lives at most 5 s: longer ones hold back revocations and clean-up. */
 const defaultTransactionTimeoutMs = 5_000
 /** Longer than most bursts last, shorter than clients wait. */
 const defaultAcquireTimeoutMs = 5_000
