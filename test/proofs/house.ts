@@ -4,6 +4,7 @@ import { createPool, type Pool } from '../../src/core/database/pool.ts'
 import { createGuard } from '../../src/core/guard/guard.ts'
 import { createScope, loadKernel, type Scope } from '../../src/core/scope/scope.ts'
 import { createServer, type Server } from '../../src/service/http/server.ts'
+import type { Identity } from '../../src/service/identity/identity.ts'
 import { deriveKeys } from '../../src/service/identity/keys.ts'
 import { createLane } from '../../src/service/identity/lane.ts'
 import { createPasswords } from '../../src/service/identity/password.ts'
@@ -22,6 +23,7 @@ export type House = {
   readonly database: TestDatabase
   readonly tenants: TwoTenants
   readonly server: Server
+  readonly identity: Identity
   readonly pools: Readonly<Record<'app' | 'identity', Pool>>
   readonly origin: string
   close(): Promise<void>
@@ -48,15 +50,16 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
   await loadKernel()
   const scope = createScope({ manifest: serviceManifest, dialect: 'postgresql' })
   const pools = { app, identity }
+  const rooms: Identity = {
+    pool: identity,
+    passwords: await createPasswords(createLane(), CHEAP),
+    keys: deriveKeys(randomBytes(32)),
+    settings: parseIdentitySettings({ public_origin: 'http://localhost:7070', sign_up: signUp }),
+    joining,
+  }
   const server = await createServer({
     guard: createGuard({ pools, scope: walls.first ? scope : withoutFirstWall(scope) }),
-    identity: {
-      pool: identity,
-      passwords: await createPasswords(createLane(), CHEAP),
-      keys: deriveKeys(randomBytes(32)),
-      settings: parseIdentitySettings({ public_origin: 'http://localhost:7070', sign_up: signUp }),
-      joining,
-    },
+    identity: rooms,
     ready: async () => true,
     origin: 'http://localhost:7070',
     tenantSources: {},
@@ -71,6 +74,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     database,
     tenants,
     server,
+    identity: rooms,
     pools,
     origin: `http://127.0.0.1:${port}`,
     async close() {
