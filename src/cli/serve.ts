@@ -70,6 +70,8 @@ async function run(config: Config, terminal: Terminal): Promise<void> {
         `  database       PostgreSQL ${embedded.version}, embedded in ${resolve(config.database.dataDirectory)}`,
       )
     }
+    if (config.mail.smtp === undefined)
+      terminal.out('  mail           printed here, secrets and all: set SMTP_URL to send it')
     if (token !== undefined) terminal.out(firstSteps(url, resolve(setupFile(config.database.dataDirectory))))
     await asked
     terminal.out('Stopping: requests under way may finish.')

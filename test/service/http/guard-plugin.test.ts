@@ -58,7 +58,7 @@ describe('a route without a proper declaration stops the start, by name', () => 
     ['strict on GET', /GET \/x: strict/, (a) => a.get('/x', { config: { access: signedIn(), strict: true } }, handler)],
     [
       'strict on GET among others',
-      /strict/,
+      /POST, GET \/x: strict/,
       (a) => a.route({ method: ['POST', 'GET'], url: '/x', handler, config: { access: signedIn(), strict: true } }),
     ],
     [

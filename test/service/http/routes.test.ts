@@ -112,6 +112,16 @@ describe('GET /v1/teams/:slug/members', () => {
   })
 })
 
+describe('the statement of GET /v1/teams/:slug/members', () => {
+  it('reads nobody’s name for a caller who is not on the team', async () => {
+    const route = room.service.server.routes().find(({ url }) => url === '/v1/teams/:slug/members')
+    const text = (route?.first?.text ?? '').replaceAll(/(FROM|JOIN) (\w+)/g, '$1 tenancy.$2')
+    const rows = await room.database.owner(text, [tenants.acme.users.admin.id, 'core'])
+    expect(rows).toHaveLength(2)
+    for (const row of rows) expect(row).toEqual({ own: null, user_id: null, role: null, display_name: null })
+  })
+})
+
 describe('POST /v1/teams', () => {
   it('founds a team that its founder leads', async () => {
     const answer = await room.call('POST', '/teams', { token: as('acme member'), body: { slug: 'new', name: ' New ' } })
