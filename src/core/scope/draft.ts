@@ -1,6 +1,6 @@
 import type { Admitted } from './admit.ts'
 import type { Grants } from './grants.ts'
-import { listOf, type Struct, type Token } from './grammar.ts'
+import { listOf, type Struct, type Token, unwrap } from './grammar.ts'
 import { leafText, type ScopeParameters } from './leaf.ts'
 import { refuseAt } from './lexis.ts'
 import type { Manifest, Table } from './manifest.ts'
@@ -176,4 +176,37 @@ export function columnsOf(value: unknown): Struct[] {
 /** Whether a column reference ends in a star. */
 export function isStar(column: Struct): boolean {
   return 'A_Star' in (listOf(column['fields']).at(-1) ?? {})
+}
+
+/** The relations whose rows FOR UPDATE or FOR SHARE locks: those of its query's FROM, or those of the aliases it names. */
+export function lockedRelations(statement: unknown): ReadonlySet<unknown> {
+  const locked = new Set<unknown>()
+  for (const [, value] of below(statement)) {
+    const { lockingClause, fromClause } = value as Struct
+    for (const clause of listOf(lockingClause)) {
+      const names = listOf(unwrap(clause)[1]['lockedRels']).map((item) => unwrap(item)[1]['relname'])
+      for (const { name, node } of listOf(fromClause).flatMap(itemsOf)) {
+        if (names.length > 0 && !names.includes(name)) continue
+        for (const [key, relation] of below(node)) if (key === 'RangeVar') locked.add(relation)
+      }
+    }
+  }
+  return locked
+}
+
+/** The items of a FROM, joins taken apart, each with its alias. */
+function itemsOf(item: Struct): { readonly name: unknown; readonly node: Struct }[] {
+  const [type, { alias, relname, larg, rarg }] = unwrap(item)
+  const name = (alias as Struct | undefined)?.['aliasname'] ?? relname
+  const parts = type === 'JoinExpr' ? [...itemsOf(larg as Struct), ...itemsOf(rarg as Struct)] : []
+  return [{ name, node: item }, ...parts]
+}
+
+/** Every object below, with the key under which it stands. */
+function* below(value: unknown): Generator<[key: string, struct: object]> {
+  for (const [key, inner] of Object.entries(value as object)) {
+    if (typeof inner !== 'object' || inner === null) continue
+    yield [key, inner as object]
+    yield* below(inner)
+  }
 }

@@ -1,10 +1,10 @@
 /**
  * `x.f` is also the call `f(x)`. These functions of PostgreSQL 15 to 18 can be called with one argument and are not in the
- * vocabulary, so that `x.f` is refused unless `f` is a column of the manifest; families are refused by their prefix.
+ * vocabulary; families stand below by their prefix.
  * Made by: SELECT DISTINCT proname FROM pg_proc WHERE prokind <> 'p' AND
  * (pronargs = 1 OR pronargs > 1 AND pronargs - pronargdefaults <= 1 OR provariadic <> 0)
  */
-export const ONE_ARGUMENT_FUNCTIONS: ReadonlySet<string> = new Set(
+const ONE_ARGUMENT_FUNCTIONS: ReadonlySet<string> = new Set(
   `
 _pg_expandarray abbrev aclexplode aclitemin aclitemout acosd acosh amvalidate any_in any_out any_value
 anyarray_in anyarray_out anyarray_recv anyarray_send anycompatible_in anycompatible_out
@@ -101,5 +101,15 @@ xml_is_well_formed_document xml_out xml_recv xml_send xmlagg xmlcomment xmltext
     .split(/\s+/),
 )
 
-/** Families of functions and of types that look names up: refused as a field by their prefix. */
-export const FUNCTION_FAMILIES = /^(?:pg_|lo_|has_|txid_|reg|binary_upgrade|crdb_)/
+/**
+ * Whether a field names a function that is not in the vocabulary. The databases' own families count even where a column of
+ * the manifest bears the name; the others give way to a column.
+ */
+export function isFunctionField(field: string, columns: ReadonlySet<string>): boolean {
+  if (OWN_FAMILIES.test(field)) return true
+  return (FAMILIES.test(field) || ONE_ARGUMENT_FUNCTIONS.has(field)) && !columns.has(field)
+}
+
+const OWN_FAMILIES = /^(?:pg_|binary_upgrade|crdb_)/
+const FAMILIES =
+  /^(?:lo_(?:close|creat|export|from|get|import|lseek|open|put|tell|trunc|unlink)|txid_|reg(?:class|collation|config|dictionary|namespace|oper|proc|role|type))/

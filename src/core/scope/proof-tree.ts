@@ -10,16 +10,23 @@ export class Unproven extends Error {
 
 /** How the prover reads a text and its tree: its own, so that no fault of the rewriter's is in both. */
 export function read(text: string): readonly Struct[] {
-  const bytes = Buffer.from(text)
   try {
-    for (const { tokenType, start, end } of scanText(text)) {
-      demand(!FOREIGN_TOKENS.has(tokenType), 'a token that both databases read alike')
-      const raw = bytes.toString('latin1', start, end)
-      demand((tokenType === LITERAL ? ONE_LITERAL : ASCII).test(raw), 'a token that both databases read alike')
-    }
+    if (SUSPECT.test(text)) checkTokens(text)
     return parseText(text)
   } catch (error) {
     throw error instanceof Unproven ? error : new Unproven('not proven: a text that parses')
+  }
+}
+
+/** Nothing but what this finds can make a token that {@link checkTokens} would not accept. */
+const SUSPECT = /[^\t\n\r\x20-\x7e]|--|\/\*|[uU]&|[bBxX]'|'\s*[\n\r]\s*'/
+
+function checkTokens(text: string): void {
+  const bytes = Buffer.from(text)
+  for (const { tokenType, start, end } of scanText(text)) {
+    demand(!FOREIGN_TOKENS.has(tokenType), 'a token that both databases read alike')
+    const raw = bytes.toString('latin1', start, end)
+    demand((tokenType === LITERAL ? ONE_LITERAL : ASCII).test(raw), 'a token that both databases read alike')
   }
 }
 
@@ -30,6 +37,25 @@ const LITERAL = 261
 const ONE_LITERAL = /^(?:'(?:[^']|'')*'|[eE]'(?:[^'\\]|''|\\[^])*'|\$\w*\$[^]*\$)$/
 /** No letter that one database folds to ASCII; in bits no backslash, which is an escape to CockroachDB. */
 const ASCII = /^(?:[bBxX]'[0-9a-fA-F]*'|(?![bBxX]')[\t\n\r\x20-\x7e]*)$/
+
+/** What a query locks: the relations below each item of its FROM, or below those that a clause names. */
+export function lockedBy({ lockingClause, fromClause }: Struct): readonly Struct[] {
+  const clauses = list(lockingClause).map((clause) => list(open(clause)[1]['lockedRels']).map((item) => nameOf(item)))
+  const lockedAs = (item: Struct): readonly Struct[] => {
+    const name = nameOf(item)
+    if (clauses.some((names) => names.length === 0 || names.includes(name))) {
+      return [...entriesWithin(item)].filter(([key]) => key === 'RangeVar').map(([, relation]) => relation as Struct)
+    }
+    const { larg, rarg } = (item['JoinExpr'] ?? {}) as { larg?: Struct; rarg?: Struct }
+    return [larg, rarg].flatMap((side) => (side === undefined ? [] : lockedAs(side)))
+  }
+  return list(fromClause).flatMap(lockedAs)
+}
+
+function nameOf(item: Struct): unknown {
+  const { alias, relname } = open(item)[1]
+  return (alias as Struct | undefined)?.['aliasname'] ?? relname
+}
 
 /** Bare, or in `pg_catalog`, and in the list. */
 export function isHomely(names: unknown, known: ReadonlySet<string>): boolean {

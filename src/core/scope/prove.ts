@@ -1,7 +1,7 @@
 import type { Grants } from './grants.ts'
 import type { Struct } from './grammar.ts'
 import type { Manifest, Table } from './manifest.ts'
-import { FUNCTION_FAMILIES, ONE_ARGUMENT_FUNCTIONS } from './one-argument-functions.ts'
+import { isFunctionField } from './one-argument-functions.ts'
 import {
   demand,
   entriesWithin,
@@ -10,6 +10,7 @@ import {
   isBetween,
   isHomely,
   list,
+  lockedBy,
   locationOf,
   open,
   read,
@@ -50,7 +51,7 @@ type Scene = {
   readonly claim: Claim
   readonly bytes: Buffer
   readonly ctes: ReadonlySet<string>
-  readonly locks: boolean
+  readonly locked: ReadonlySet<Struct>
   readonly columns: ReadonlySet<string>
   readonly target: Target | undefined
   /** references to parameters of the tenant and the user: met in the tree, and accounted for by a confinement */
@@ -79,10 +80,11 @@ export function prove(claim: Claim): void {
     demand(slot.kind !== 'value' || slot.index === index, 'a value at its own place')
   }
   const ctes = new Set<string>()
-  let locks = false
+  const locked = new Set<Struct>()
   for (const [key, value] of entriesWithin(only)) {
     if (key === 'ctename') ctes.add(String(value))
-    if (key === 'lockingClause') locks = true
+    const hasLock = typeof value === 'object' && value !== null && 'lockingClause' in value
+    if (hasLock) for (const relation of lockedBy(value as Struct)) locked.add(relation)
   }
   for (const name of ctes) {
     demand(!RESERVED_NAME.test(name) && claim.manifest.tables.every((table) => table.name !== name), 'name of a CTE')
@@ -90,7 +92,7 @@ export function prove(claim: Claim): void {
   const scene: Scene = {
     claim,
     ctes,
-    locks,
+    locked,
     bytes: Buffer.from(claim.text),
     columns: new Set(claim.manifest.tables.flatMap((table) => Object.keys(table.columns))),
     target: type === 'SelectStmt' ? undefined : targetOf(claim, statement),
@@ -269,14 +271,15 @@ function judge(scene: Scene, type: string, struct: Struct, sight: Sight | undefi
 
 /** A relation is a CTE by its bare name, or the target, or stands in its table's leaf, byte for byte. */
 function judgeRelation(scene: Scene, relation: Struct): void {
-  const { claim, bytes, ctes, locks, target } = scene
+  const { claim, bytes, ctes, locked, target } = scene
+  const isLocked = locked.has(relation)
   const { schemaname, relname, location } = relation
   if (relation === target?.relation) return
   if (schemaname === undefined) return demand(ctes.has(String(relname)), 'a bare relation is a CTE')
   const table = tableOf(claim, schemaname, relname)
   demand(table !== undefined, 'a relation of the manifest')
-  demand(!locks || table.tenant !== undefined, 'no lock on a shared table')
-  const isOwned = reachOf(claim, table, locks ? ['read', 'update'] : ['read']) === 'own'
+  demand(!isLocked || table.tenant !== undefined, 'no lock on a shared table')
+  const isOwned = reachOf(claim, table, isLocked ? ['read', 'update'] : ['read']) === 'own'
   const [before, after] = expectedAround(claim, table, isOwned)
   const at = Number(location ?? 0)
   const start = at - before.length
@@ -314,8 +317,7 @@ function judgeColumn(scene: Scene, { fields }: Struct, sight: Sight | undefined)
     }
   }
   if (second === undefined) return
-  const isCall = FUNCTION_FAMILIES.test(second) || (ONE_ARGUMENT_FUNCTIONS.has(second) && !scene.columns.has(second))
-  demand(!isCall, 'a field that is no function')
+  demand(!isFunctionField(second, scene.columns), 'a field that is no function')
 }
 
 /** Whose rows a set of verbs reaches: the narrowest wins. @throws Unproven when one is not granted */

@@ -1,9 +1,9 @@
 import type { Admitted } from './admit.ts'
-import { columnsOf, Draft } from './draft.ts'
+import { columnsOf, Draft, lockedRelations } from './draft.ts'
 import type { Grants } from './grants.ts'
 import { stringsOf } from './grammar.ts'
 import type { Manifest } from './manifest.ts'
-import { FUNCTION_FAMILIES, ONE_ARGUMENT_FUNCTIONS } from './one-argument-functions.ts'
+import { isFunctionField } from './one-argument-functions.ts'
 import { rewriteChange } from './rewrite-change.ts'
 import { rewriteInsert } from './rewrite-insert.ts'
 
@@ -19,14 +19,16 @@ export function rewrite(admitted: Admitted, manifest: Manifest, grants: Grants):
   const draft = new Draft(admitted, manifest, grants)
   checkNames(draft)
   const { kind, statement, mentions, ctes, locks } = admitted
+  const locked = locks ? lockedRelations([statement]) : new Set()
   for (const { relation, place } of mentions) {
     if (place === 'target' || (relation['schemaname'] === undefined && ctes.has(String(relation['relname'])))) continue
     const table = draft.tableOf(relation)
-    if (locks && table.tenant === undefined) {
+    const isLocked = locked.has(relation)
+    if (isLocked && table.tenant === undefined) {
       draft.refuse(relation['location'], 'relation_shared', 'leave FOR UPDATE or FOR SHARE out')
     }
     // to lock a row is to hold up whoever changes it
-    const own = draft.reach(table, locks ? ['read', 'update'] : ['read'], relation['location']) === 'own'
+    const own = draft.reach(table, isLocked ? ['read', 'update'] : ['read'], relation['location']) === 'own'
     draft.gate(relation, table, own)
   }
   if (kind === 'InsertStmt') rewriteInsert(draft, statement)
@@ -46,7 +48,7 @@ function checkNames(draft: Draft): void {
   for (const { fields, location } of columnsOf(admitted.statement)) {
     const [, field] = stringsOf(fields)
     if (field === undefined) continue
-    if (FUNCTION_FAMILIES.test(field) || (ONE_ARGUMENT_FUNCTIONS.has(field) && !columns.has(field))) {
+    if (isFunctionField(field, columns)) {
       draft.refuse(
         location,
         'column_not_accepted',
