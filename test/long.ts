@@ -1,0 +1,90 @@
+/**
+ * What takes longer than `npm test` may: the same tests, more of everything.
+ *
+ *   npm run long                 lists them
+ *   npm run long -- kills        runs one, and writes its report to docs/reports/kills.md
+ */
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+type LongRun = { readonly file: string; readonly environment: Readonly<Record<string, string>>; readonly what: string }
+
+const runs: Readonly<Record<string, LongRun>> = {
+  kills: {
+    file: 'test/proofs/sigkill.test.ts',
+    environment: { HOLDFAST_KILLS: '20' },
+    what: '20 times SIGKILL amid writes; every acknowledged write is there, none by half',
+  },
+  oracle: {
+    file: 'test/core/scope/oracle.test.ts',
+    environment: { HOLDFAST_ORACLE_STATEMENTS: '200000' },
+    what: '200,000 generated statements: the first wall alone against row-level security alone',
+  },
+}
+
+type Report = {
+  numPassedTests: number
+  numFailedTests: number
+  success: boolean
+  testResults: { assertionResults: { title: string; status: string; duration?: number }[] }[]
+}
+
+const root = fileURLToPath(new URL('../', import.meta.url))
+const [name = ''] = process.argv.slice(2)
+const run = Object.hasOwn(runs, name) ? runs[name] : undefined
+if (run === undefined) {
+  for (const [key, { what }] of Object.entries(runs)) console.log(`${key.padEnd(8)} ${what}`)
+  process.exitCode = name === '' ? 0 : 2
+} else {
+  process.exitCode = execute(name, run)
+}
+
+function execute(title: string, { file, environment, what }: LongRun): number {
+  const directory = mkdtempSync(join(tmpdir(), 'holdfast-long-'))
+  const output = join(directory, 'report.json')
+  try {
+    const started = performance.now()
+    spawnSync(
+      'npx',
+      [
+        'vitest',
+        'run',
+        file,
+        '--testTimeout=10800000',
+        '--reporter=default',
+        '--reporter=json',
+        `--outputFile.json=${output}`,
+      ],
+      {
+        cwd: root,
+        env: { ...process.env, ...environment },
+        stdio: 'inherit',
+      },
+    )
+    const seconds = Math.round((performance.now() - started) / 1000)
+    const report = JSON.parse(readFileSync(output, 'utf8')) as Report
+    const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root }).toString().trim()
+    const tests = report.testResults.flatMap(({ assertionResults }) => assertionResults)
+    mkdirSync(join(root, 'docs/reports'), { recursive: true })
+    writeFileSync(
+      join(root, `docs/reports/${title}.md`),
+      [
+        `# ${title}`,
+        '',
+        `${what}.`,
+        '',
+        `- made by \`npm run long -- ${title}\` at ${new Date().toISOString().slice(0, 10)}, on commit ${commit}, Node ${process.versions.node}`,
+        `- took ${seconds} s; ${report.numPassedTests} passed, ${report.numFailedTests} failed`,
+        '',
+        ...tests.map((test) => `- ${test.status}: ${test.title}`),
+        '',
+      ].join('\n'),
+    )
+    return report.success && report.numPassedTests > 0 ? 0 : 1
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
