@@ -25,7 +25,7 @@ describe('pages made from the code', () => {
         `\`${sectionOf(setting)}.${name}\``,
         `${help}${secret === true ? ' (a secret: never a flag, never shown)' : ''}`,
         allowed,
-        standard === undefined || Array.isArray(standard) ? '' : `\`${String(standard)}\``,
+        typeof standard === 'string' || typeof standard === 'number' ? `\`${standard}\`` : '',
       ]
       return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
     })

@@ -36,7 +36,7 @@ export type Unit = {
   /** The transaction itself, for the identity room's closed list of statements; refused to other rooms by the layers. */
   readonly transaction: Transaction
   /** Runs after the commit, once, never for a try that was rolled back: mail and outgoing calls belong here. */
-  afterCommit(task: () => void | Promise<void>): void
+  readonly afterCommit: (task: () => void | Promise<void>) => void
 }
 
 export type GuardOptions = {

@@ -38,7 +38,7 @@ export function createRoleBook(): RoleBook {
       const texts = new Map<string, string[]>()
       for (const row of rows) {
         const list = texts.get(String(row.role)) ?? []
-        list.push(row.reach === 'own' ? `${row.permission}@own` : String(row.permission))
+        list.push(String(row.permission) + (row.reach === 'own' ? '@own' : ''))
         texts.set(String(row.role), list)
       }
       const roles = new Map([...texts].map(([name, list]) => [name, parseGrants(list)]))

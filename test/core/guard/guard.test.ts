@@ -75,7 +75,7 @@ describe('enter', () => {
     expect(own).toMatchObject({ userId: acme.users.viewer.id, tenantId: '', role: '' })
   })
 
-  type Break = (token: string) => Promise<unknown> | unknown
+  type Break = (token: string) => unknown
   const shift =
     (change: string): Break =>
     (token) =>
