@@ -9,6 +9,9 @@ export const MAX_PARAMETERS = 1_000
 /** Most relations: each becomes a leaf as long as its table is wide. */
 const MAX_RELATIONS = 64
 
+/** Deepest tree, in nodes: chains such as `1 + 1 + 1` nest without brackets, and every walk recurses (CWE-674). */
+const MAX_DEPTH = 400
+
 /** A relation as the statement names it. */
 export type Mention = { readonly relation: Struct; readonly place: 'from' | 'target' }
 
@@ -41,7 +44,8 @@ export function admit(text: string): Admitted {
   const [kind, statement] = unwrap(only)
   if (!KINDS.includes(kind)) throw new ScopeRefusal('statement_not_accepted')
   const found: Found = { mentions: [], ctes: new Set(), locks: false, parameters: 0, uses: new Map() }
-  const look = (type: string, struct: Struct, at: number): void => {
+  const look = (type: string, struct: Struct, at: number, depth: number): void => {
+    if (depth > MAX_DEPTH) refuseAt(bytes, at, 'text_too_deep', `at most ${MAX_DEPTH} levels`)
     const shape = Object.hasOwn(SHAPES, type) ? SHAPES[type] : undefined
     if (shape === undefined) refuseAt(bytes, at, 'construct_not_accepted', `${type} is not supported yet`)
     const here = typeof struct['location'] === 'number' ? struct['location'] : at
@@ -55,17 +59,17 @@ export function admit(text: string): Admitted {
           refuseAt(bytes, here, 'construct_not_accepted', `this ${key} is not supported yet`)
       } else if (key === 'lockedRels') {
         checkLocked(bytes, value)
-      } else if (content === 'node') look(...unwrap(value), here)
-      else if (content === 'nodes') for (const item of listOf(value)) look(...unwrap(item), here)
+      } else if (content === 'node') look(...unwrap(value), here, depth + 1)
+      else if (content === 'nodes') for (const item of listOf(value)) look(...unwrap(item), here, depth + 1)
       else {
         const inner = content.slice(1)
         if (inner === 'RangeVar' && struct === statement)
           found.mentions.push({ relation: value as Struct, place: 'target' })
-        look(inner, value as Struct, here)
+        look(inner, value as Struct, here, depth + 1)
       }
     }
   }
-  look(kind, statement, 0)
+  look(kind, statement, 0, 0)
   const targets = new Set(found.mentions.filter(({ place }) => place === 'target').map(({ relation }) => relation))
   const mentions = found.mentions.filter(({ relation, place }) => place === 'target' || !targets.has(relation))
   if (mentions.length > MAX_RELATIONS) {

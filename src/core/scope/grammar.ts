@@ -19,9 +19,9 @@ export function parseText(text: string): readonly Struct[] {
   } catch (error) {
     // not even as cause: the parser's message quotes the text, and that may hold a value (CWE-209)
     const cursor = error instanceof SqlError ? error.sqlDetails?.cursorPosition : undefined
-    throw new ScopeRefusal('syntax_error', {
-      position: cursor !== undefined && cursor > 0 ? cursor - 1 : undefined,
-    })
+    // it counts characters, from 0; we count UTF-16 code units
+    const position = cursor === undefined || cursor < 0 ? undefined : Array.from(text).slice(0, cursor).join('').length
+    throw new ScopeRefusal('syntax_error', { position })
   }
 }
 

@@ -57,8 +57,8 @@ type Scene = {
   /** references to parameters of the tenant and the user: met in the tree, and accounted for by a confinement */
   met: number
   accounted: number
-  /** whether the target's rows are read by the statement, not only written */
-  reads: boolean
+  /** references to columns where the target can be seen, those of its confinement included */
+  references: number
 }
 
 const KINDS = ['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt']
@@ -98,7 +98,7 @@ export function prove(claim: Claim): void {
     target: type === 'SelectStmt' ? undefined : targetOf(claim, statement),
     met: 0,
     accounted: 0,
-    reads: statement['returningClause'] !== undefined,
+    references: 0,
   }
   visitStatement(scene, type, statement)
   if (type === 'InsertStmt') proveInsert(scene, statement)
@@ -114,7 +114,8 @@ function proveInsert(scene: Scene, statement: Struct): void {
   const { table } = target
   const names = list(statement['cols']).map((column) => String(open(column)[1]['name']))
   demand(names.length > 0 && names.every((name) => Object.hasOwn(table.columns, name)), 'the columns of INSERT')
-  const isOwned = reachOf(claim, table, scene.reads ? ['create', 'read'] : ['create']) === 'own'
+  const isOwned =
+    reachOf(claim, table, statement['returningClause'] !== undefined ? ['create', 'read'] : ['create']) === 'own'
   const [sourceType, source] = open(statement['selectStmt'])
   demand(sourceType === 'SelectStmt', 'the source of INSERT')
   for (const [column, kind] of [[table.tenant, 'tenant'] as const, [table.owner, 'user'] as const]) {
@@ -142,9 +143,14 @@ function proveInsert(scene: Scene, statement: Struct): void {
 function proveChange(scene: Scene, statement: Struct, verb: 'update' | 'delete'): void {
   const { claim, target } = scene
   demand(target !== undefined, 'a target')
-  const reach = reachOf(claim, target.table, scene.reads ? [verb, 'read'] : [verb])
+  const { whereClause, returningClause } = statement
+  const [first, second] = conjunctsOf(whereClause)
+  const ours = [isConfinement(scene, first, target, 'tenant'), isConfinement(scene, second, target, 'user')]
+  // an effect that depends on a column tells what the column holds
+  const reads = returningClause !== undefined || scene.references > ours.filter(Boolean).length
+  const reach = reachOf(claim, target.table, reads ? [verb, 'read'] : [verb])
   proveAssignments(claim, list(statement['targetList']), target.table, reach)
-  proveWhere(scene, statement['whereClause'], target, reach)
+  proveWhere(scene, whereClause, target, reach)
 }
 
 /** WHERE is the confinement, or a conjunction that begins with it. */
@@ -274,6 +280,8 @@ function judgeRelation(scene: Scene, relation: Struct): void {
   const { claim, bytes, ctes, locked, target } = scene
   const isLocked = locked.has(relation)
   const { schemaname, relname, location } = relation
+  // ONLY leaves `inh` out
+  demand(relation['inh'] === true && relation['relpersistence'] === 'p', 'a relation with all that inherits')
   if (relation === target?.relation) return
   if (schemaname === undefined) return demand(ctes.has(String(relname)), 'a bare relation is a CTE')
   const table = tableOf(claim, schemaname, relname)
@@ -308,7 +316,7 @@ function judgeColumn(scene: Scene, { fields }: Struct, sight: Sight | undefined)
   const [first, second] = names
   demand(names.length === 1 || names.length === 2, 'a column of at most two names')
   if (sight !== undefined && scene.target !== undefined) {
-    scene.reads = true
+    scene.references++
     if (names.length === 1) {
       return demand(first === undefined ? sight.isQuery : sight.names.has(first), 'whose a bare column is')
     }

@@ -69,7 +69,7 @@ export function createScope(options: {
         remember(texts, text, known, cacheSize)
         return known
       }
-      const scoped = scopeAfresh(text, manifest, grants)
+      const scoped = scopeShallow(text, manifest, grants)
       remember(texts, text, scoped, cacheSize)
       return scoped
     },
@@ -99,6 +99,15 @@ export function bind(
     if (own === '') throw new ScopeRefusal(slot.kind === 'tenant' ? 'tenant_mismatch' : 'owner_mismatch')
     return own
   })
+}
+
+/** Where little of the stack is left, a tree that is not too deep can be. */
+function scopeShallow(text: string, manifest: Manifest, grants: Grants): ScopedStatement {
+  try {
+    return scopeAfresh(text, manifest, grants)
+  } catch (error) {
+    throw error instanceof RangeError ? new ScopeRefusal('text_too_deep') : error
+  }
 }
 
 function scopeAfresh(text: string, manifest: Manifest, grants: Grants): ScopedStatement {

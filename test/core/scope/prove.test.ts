@@ -1,0 +1,201 @@
+import { beforeAll, describe, expect, it } from 'vitest'
+import { admit } from '../../../src/core/scope/admit.ts'
+import type { Grants } from '../../../src/core/scope/grants.ts'
+import { type Claim, prove, type Slot, Unproven } from '../../../src/core/scope/prove.ts'
+import { rewrite } from '../../../src/core/scope/rewrite.ts'
+import { loadKernel } from '../../../src/core/scope/scope.ts'
+import { all, archive, own } from './archive.ts'
+
+beforeAll(loadKernel)
+
+/** Texts that the rewriter makes of these are proven; each fault below is one that a rewriter could have. */
+const bases: readonly string[] = [
+  'SELECT id, title FROM docs WHERE id = $1',
+  'SELECT d.*, n.body FROM docs AS d LEFT JOIN notes AS n ON n.doc_id = d.id WHERE d.size > $1 OR true',
+  'WITH x AS (SELECT id FROM docs) SELECT * FROM x JOIN folders AS f ON f.id = x.id',
+  'SELECT (SELECT max(id) FROM notes AS n WHERE n.doc_id = d.id) FROM docs AS d UNION ALL SELECT $1::int8',
+  'SELECT * FROM docs AS d, kinds AS k WHERE k.id = d.id FOR UPDATE OF d',
+  'INSERT INTO docs (id, title) VALUES ($1, $2), (2, DEFAULT) RETURNING id',
+  'INSERT INTO docs (id, tenant_id) VALUES ($1, $2)',
+  'INSERT INTO docs (id, title) SELECT n.id, n.body FROM notes AS n UNION SELECT 2, $1',
+  'INSERT INTO docs (id, title) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET title = excluded.title WHERE docs.size > 1',
+  'UPDATE docs SET title = $1 WHERE id = $2 OR true RETURNING *',
+  'UPDATE docs AS d SET title = f.name FROM folders AS f WHERE f.id = d.folder_id',
+  'DELETE FROM docs WHERE size > $1',
+  'DELETE FROM docs AS d USING notes AS n WHERE n.doc_id = d.id RETURNING d.id',
+]
+
+function claimOf(text: string, grants: Grants): Claim {
+  const draft = rewrite(admit(text), archive, grants)
+  return { text: draft.apply(), slots: draft.slots, manifest: archive, grants }
+}
+
+type Fault = (text: string, slots: readonly Slot[]) => { text?: string; slots?: readonly Slot[] }
+
+/** Swaps a part of the text; where there is none, the fault does not apply. */
+const swap =
+  (part: RegExp | string, by: string): Fault =>
+  (text) => ({ text: text.replace(part, by) })
+
+const kindTo =
+  (from: 'tenant' | 'user', to: Slot): Fault =>
+  (_, slots) => ({ slots: slots.map((slot) => (slot.kind === from ? to : slot)) })
+
+const TENANT = String.raw`"\w+"\."tenant_id" OPERATOR\(pg_catalog\.=\) \$\d+::int8`
+const faults: Record<string, Fault> = {
+  'a leaf without its predicate': swap(
+    new RegExp(` WHERE ${TENANT}( AND "\\w+"\\."\\w+" OPERATOR\\(pg_catalog\\.=\\) \\$\\d+::int8)?\\)`),
+    ')',
+  ),
+  'a leaf without its WHERE but with the text of it in a comment': swap(new RegExp(` (WHERE ${TENANT})`), ' /* $1 */'),
+  'a bare relation instead of a leaf': swap(/\(SELECT "docs"[^)]*pg_catalog[^)]*\)[^)]*\)/, 'docs'),
+  'a qualified relation instead of a leaf': swap(/\(SELECT "docs"[^)]*pg_catalog[^)]*\)[^)]*\)/, '"app"."docs"'),
+  'a leaf of another table': swap(/FROM "app"\."docs" WHERE/, 'FROM "app"."labels" WHERE'),
+  'a leaf of another schema': swap(/FROM "app"\."docs" WHERE/, 'FROM "pg_temp"."docs" WHERE'),
+  'a leaf without schema': swap(/FROM "app"\."docs" WHERE/, 'FROM "docs" WHERE'),
+  'a leaf with a catalog': swap(/FROM "app"\."docs" WHERE/, 'FROM "x"."app"."docs" WHERE'),
+  'a leaf with a column more': swap('(SELECT "docs"."id", ', '(SELECT "docs"."id", "docs"."secret", '),
+  'a leaf with a column less': swap('(SELECT "docs"."id", ', '(SELECT '),
+  'a leaf with a star': swap(/\(SELECT "docs"\."id"[^()]* FROM/, '(SELECT * FROM'),
+  'a leaf with ONLY': swap('FROM "app"."docs" WHERE', 'FROM ONLY "app"."docs" WHERE'),
+  'a leaf with a join': swap('FROM "app"."docs" WHERE', 'FROM "app"."docs", "app"."notes" WHERE'),
+  'a predicate with <>': swap('OPERATOR(pg_catalog.=)', 'OPERATOR(pg_catalog.<>)'),
+  'a predicate with an operator of another schema': swap('OPERATOR(pg_catalog.=)', 'OPERATOR(evil.=)'),
+  'a predicate with a bare operator': swap('OPERATOR(pg_catalog.=)', '='),
+  'a predicate on another column': swap('."tenant_id" OPERATOR', '."id" OPERATOR'),
+  'a predicate of an unqualified column': swap(/"\w+"\."tenant_id" OPERATOR/, '"tenant_id" OPERATOR'),
+  'a predicate of another alias': swap(/"\w+"\."tenant_id" OPERATOR/, '"f"."tenant_id" OPERATOR'),
+  'a predicate with a constant': swap(/(OPERATOR\(pg_catalog\.=\)) \$\d+::int8/, '$1 9::int8'),
+  'a predicate with its own column': swap(
+    /("\w+"\."tenant_id" OPERATOR\(pg_catalog\.=\)) \$\d+::int8/,
+    '$1 "docs"."tenant_id"',
+  ),
+  'a predicate with another parameter': swap(/(OPERATOR\(pg_catalog\.=\)) \$\d+::int8/, '$1 $1::int8'),
+  'a predicate with a parameter that is not there': swap(/(OPERATOR\(pg_catalog\.=\)) \$\d+::int8/, '$1 $99::int8'),
+  'a predicate with another cast': swap(/(OPERATOR\(pg_catalog\.=\) \$\d+)::int8/, '$1::text::int8'),
+  'a predicate with a narrowing cast': swap(/(OPERATOR\(pg_catalog\.=\) \$\d+)::int8/, '$1::varchar(1)'),
+  'a predicate without cast': swap(/(OPERATOR\(pg_catalog\.=\) \$\d+)::int8/, '$1'),
+  'a predicate that is negated': swap(new RegExp(`WHERE (${TENANT})`), 'WHERE NOT $1'),
+  'a predicate OR true': swap(new RegExp(`(${TENANT})`), '$1 OR true'),
+  'a predicate AND more within the leaf': swap(new RegExp(`(FROM "app"."\\w+" WHERE ${TENANT})`), '$1 AND true'),
+  'a predicate after what was there': swap(
+    new RegExp(
+      `WHERE (${TENANT}(?: AND "\\w+"\\."owner_id" OPERATOR\\(pg_catalog\\.=\\) \\$\\d+::int8)?) AND \\((.*)\\)`,
+    ),
+    'WHERE ($2) AND $1',
+  ),
+  'parentheses around the old WHERE forgotten': swap(/AND \( (id = \$2 OR true)\)/, 'AND $1'),
+  'the whole WHERE of a change dropped': swap(
+    new RegExp(`(SET [^()]*|FROM "app"\\."docs" AS "docs") WHERE ${TENANT}.*$`),
+    '$1',
+  ),
+  'a target without schema': swap(/(UPDATE|INTO|DELETE FROM) "app"\."docs"/, '$1 docs'),
+  'another target': swap(/(UPDATE|INTO|DELETE FROM) "app"\."docs"/, '$1 "app"."labels"'),
+  'a shared target': swap(/(UPDATE|INTO|DELETE FROM) "app"\."docs"/, '$1 "app"."kinds"'),
+  'a target outside the manifest': swap(/(UPDATE|INTO|DELETE FROM) "app"\."docs"/, '$1 "holdfast"."sessions"'),
+  'a target with ONLY': swap(/(UPDATE|DELETE FROM) "app"/, '$1 ONLY "app"'),
+  'a target of another alias': swap(/("app"\."docs" AS )("docs"|d\b)/, '$1 "other"'),
+  'INSERT without the tenant': swap('("tenant_id", ', '('),
+  'INSERT with the tenant twice': swap('("tenant_id", ', '("tenant_id", "tenant_id", '),
+  'INSERT with another column first': swap('("tenant_id", ', '("size", "tenant_id", '),
+  'INSERT with a column of its own': swap(/\("tenant_id", /, '("tenant_id", secret, '),
+  'INSERT with a constant tenant in one row': swap(/\), \(\$\d+::int8/, '), (9'),
+  'INSERT with DEFAULT as the tenant': swap(/VALUES \(\$\d+::int8/, 'VALUES (DEFAULT'),
+  'INSERT with the tenant of one arm missing': swap(/UNION SELECT \$\d+::int8, /, 'UNION SELECT '),
+  'INSERT with a star before the tenant': swap(/SELECT \$\d+::int8, /, 'SELECT n.*, $2::int8, '),
+  'INSERT with another cast of the tenant': swap(/VALUES \(\$(\d+)::int8/, 'VALUES ($$$1::int4'),
+  'INSERT that overrides': swap(') VALUES', ') OVERRIDING USER VALUE VALUES'),
+  'ON CONFLICT without its WHERE': swap(/ WHERE "docs"\."tenant_id".*$/, ''),
+  'ON CONFLICT that assigns the tenant': swap('SET title = excluded.title', 'SET tenant_id = excluded.id'),
+  'UPDATE that assigns the tenant': swap('SET title =', 'SET tenant_id ='),
+  'UPDATE that assigns the owner': swap('SET title =', 'SET owner_id ='),
+  'UPDATE that assigns a hidden column': swap('SET title =', 'SET secret ='),
+  'RETURNING a star': swap(/RETURNING .*$/, 'RETURNING *'),
+  'RETURNING a star of old': swap(/RETURNING .*$/, 'RETURNING old.*'),
+  'RETURNING a hidden column': swap(/RETURNING .*$/, 'RETURNING secret'),
+  'RETURNING a hidden column within a query': swap(/RETURNING .*$/, 'RETURNING (SELECT secret)'),
+  'RETURNING the whole row': swap(/RETURNING .*$/, 'RETURNING docs'),
+  'the tenant as a result of its own': swap(/^SELECT /, 'SELECT $2::int8, '),
+  'a second statement': swap(/$/, '; DELETE FROM "app"."docs"'),
+  'another kind of statement': swap(/^SELECT/, 'EXPLAIN SELECT'),
+  'a function': swap(/^SELECT /, "SELECT set_config('a', 'b', true), "),
+  'a type': swap(/^SELECT /, "SELECT 'a'::regclass, "),
+  'a field that is a function': swap(/^SELECT /, 'SELECT d.pg_sleep, '),
+  'SELECT INTO': swap(/ FROM \(/, ' INTO stolen FROM ('),
+  'a CTE with the name of a table': swap(/\bWITH x AS\b/, 'WITH docs AS'),
+  'a CTE that writes': swap(/^WITH x AS \(.*?\) AS "docs"\)/, 'WITH x AS (DELETE FROM "app"."docs" RETURNING id)'),
+  'a comment': swap(/$/, ' -- c'),
+  'a Unicode escape': swap('"app"."docs"', 'U&"app"."docs"'),
+  'a letter that folds': swap(/^SELECT /, 'SELECT tenant_ıd, '),
+  'a literal in two pieces': swap(/^SELECT /, "SELECT 'a'\n'b', "),
+  'the tenant bound to a value': (_, slots) => ({
+    slots: slots.map((slot, index): Slot => (slot.kind === 'tenant' ? { kind: 'value', index } : slot)),
+  }),
+  'the tenant bound to the user': kindTo('tenant', { kind: 'user' }),
+  'a value at another place': (_, slots) => ({
+    slots: slots.map((slot): Slot => (slot.kind === 'value' ? { kind: 'value', index: slot.index + 1 } : slot)),
+  }),
+  'a value bound to the tenant': (_, slots) => ({
+    slots: slots.map((slot): Slot => (slot.kind === 'value' ? { kind: 'tenant' } : slot)),
+  }),
+  'slots missing': (_, slots) => ({ slots: slots.slice(0, -1) }),
+}
+
+const ownFaults: Record<string, Fault> = {
+  ...Object.fromEntries(
+    Object.entries(faults).filter(([name]) => !/constant tenant|star before|UPDATE that assigns the owner/.test(name)),
+  ),
+  'a leaf without the owner': swap(/ AND "docs"\."owner_id" OPERATOR\(pg_catalog\.=\) \$\d+::int8\)/, ')'),
+  'a change without the owner': swap(/ AND "(?:d|docs)"\."owner_id" OPERATOR\(pg_catalog\.=\) \$\d+::int8(?! *\))/, ''),
+  'INSERT without the owner': swap('"owner_id", ', ''),
+  'the owner bound to the tenant': kindTo('user', { kind: 'tenant' }),
+  'the owner in another column': swap('"owner_id" OPERATOR', '"folder_id" OPERATOR'),
+}
+
+describe.each([
+  ['reach tenant', all, faults],
+  ['reach own', own, ownFaults],
+] as const)('%s', (_, grants, table) => {
+  it.each(bases)('proves %s', (text) => {
+    expect(() => prove(claimOf(text, grants))).not.toThrow()
+  })
+
+  it.each(Object.entries(table))('refuses %s', (_name, fault) => {
+    let applied = 0
+    for (const base of bases) {
+      const claim = claimOf(base, grants)
+      const faulty = { ...claim, ...fault(claim.text, claim.slots) }
+      if (faulty.text === claim.text && JSON.stringify(faulty.slots) === JSON.stringify(claim.slots)) continue
+      applied++
+      expect(() => prove(faulty), faulty.text).toThrow(Unproven)
+    }
+    expect(applied).toBeGreaterThan(0)
+  })
+})
+
+it.each([
+  ['the grant to read', 'SELECT id FROM docs', 'doc:read'],
+  ['the grant to create', 'INSERT INTO docs (id) VALUES (1)', 'doc:create'],
+  ['the grant to update', 'UPDATE docs SET title = $1', 'doc:update'],
+  ['the grant to read what is updated', 'UPDATE docs SET title = title', 'doc:read'],
+  ['the grant to delete', 'DELETE FROM docs', 'doc:delete'],
+  ['the grant to update what is locked', 'SELECT id FROM docs FOR UPDATE', 'doc:update'],
+  [
+    'the grant to update a conflict',
+    'INSERT INTO docs (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET title = $1',
+    'doc:update',
+  ],
+  ['the grant to read what comes back', 'INSERT INTO docs (id) VALUES (1) RETURNING id', 'doc:read'],
+])('refuses without %s, and what was proven for the tenant under reach own', (_, text, grant) => {
+  const claim = claimOf(text, all)
+  const without = new Map([...all].filter(([name]) => name !== grant))
+  expect(() => prove({ ...claim, grants: without })).toThrow(Unproven)
+  expect(() => prove({ ...claim, grants: new Map(all).set(grant, 'own') })).toThrow(Unproven)
+  expect(() => prove({ ...claim, grants: all })).not.toThrow()
+})
+
+it('refuses a leaf whose table has changed in the manifest', () => {
+  const claim = claimOf('SELECT id FROM docs', all)
+  const tables = archive.tables.map((table) => (table.name === 'docs' ? { ...table, tenant: 'folder_id' } : table))
+  expect(() => prove({ ...claim, manifest: { ...archive, tables } })).toThrow(Unproven)
+})
