@@ -23,7 +23,8 @@ export type Admitted = {
   readonly tokens: readonly Token[]
   readonly comments: readonly Token[]
   readonly mentions: readonly Mention[]
-  readonly ctes: ReadonlySet<string>
+  /** CTEs by name, with their place */
+  readonly ctes: ReadonlyMap<string, number>
   readonly locks: boolean
   /** highest parameter number, 0 for none */
   readonly parameters: number
@@ -43,7 +44,7 @@ export function admit(text: string): Admitted {
   if (only === undefined || others.length > 0) throw new ScopeRefusal('not_one_statement')
   const [kind, statement] = unwrap(only)
   if (!KINDS.includes(kind)) throw new ScopeRefusal('statement_not_accepted')
-  const found: Found = { mentions: [], ctes: new Set(), locks: false, parameters: 0, uses: new Map() }
+  const found: Found = { mentions: [], ctes: new Map(), locks: false, parameters: 0, uses: new Map() }
   const look = (type: string, struct: Struct, at: number, depth: number): void => {
     if (depth > MAX_DEPTH) refuseAt(bytes, at, 'text_too_deep', `at most ${MAX_DEPTH} levels`)
     const shape = Object.hasOwn(SHAPES, type) ? SHAPES[type] : undefined
@@ -83,7 +84,7 @@ export function admit(text: string): Admitted {
 
 type Found = {
   mentions: Mention[]
-  ctes: Set<string>
+  ctes: Map<string, number>
   locks: boolean
   parameters: number
   uses: Map<number, number>
@@ -101,7 +102,7 @@ function judge(bytes: Buffer, type: string, struct: Struct, at: number, found: F
       found.locks = true
       return
     case 'CommonTableExpr':
-      found.ctes.add(String(struct['ctename']))
+      found.ctes.set(String(struct['ctename']), at)
       if (!('SelectStmt' in (struct['ctequery'] as Struct))) {
         refuseAt(
           bytes,

@@ -19,7 +19,7 @@ export function read(text: string): readonly Struct[] {
 }
 
 /** Nothing but what this finds can make a token that {@link checkTokens} would not accept. */
-const SUSPECT = /[^\t\n\r\x20-\x7e]|--|\/\*|[uU]&|[bBxX]'|'\s*[\n\r]\s*'/
+const SUSPECT = /[^\t\n\r\x20-\x7e]|--|\/\*|[uU]&|[bBxX]'|'[\t ]*[\n\r]\s*'/
 
 function checkTokens(text: string): void {
   const bytes = Buffer.from(text)

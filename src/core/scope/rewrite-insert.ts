@@ -35,7 +35,7 @@ export function rewriteInsert(draft: Draft, statement: Struct): void {
   if (names.length > 0) {
     draft.edit(list.end, list.end, names.join(''))
     if (source['valuesLists'] === undefined) prependToArms(draft, source, list, items.join(''))
-    else prependToRows(draft, list, items.join(''))
+    else prependToRows(draft, source, list, items.join(''))
   }
   const { start, end } = draft.nameTokens(relation)
   draft.edit(start, end, nameText(table))
@@ -97,7 +97,8 @@ function parameterOf(
 }
 
 /** Puts items in front of each row of VALUES. */
-function prependToRows(draft: Draft, list: Token, items: string): void {
+function prependToRows(draft: Draft, source: Struct, list: Token, items: string): void {
+  refuseOrdinals(draft, source)
   const { tokens } = draft.admitted
   let depth = 1
   let inRows = false

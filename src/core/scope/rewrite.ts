@@ -39,9 +39,9 @@ export function rewrite(admitted: Admitted, manifest: Manifest, grants: Grants):
 
 function checkNames(draft: Draft): void {
   const { manifest, admitted } = draft
-  for (const name of admitted.ctes) {
+  for (const [name, location] of admitted.ctes) {
     if (RESERVED_NAME.test(name) || manifest.tables.some((table) => table.name === name)) {
-      draft.refuse(undefined, 'name_reserved', `give the WITH query "${name}" another name`)
+      draft.refuse(location, 'name_reserved', 'give the WITH query another name')
     }
   }
   const columns = new Set(manifest.tables.flatMap((table) => Object.keys(table.columns)))

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { admit } from './admit.ts'
+import { ScopeCache } from './cache.ts'
 import type { Draft } from './draft.ts'
 import { loadKernel } from './grammar.ts'
 import { formatGrants, type Grants } from './grants.ts'
@@ -11,10 +12,10 @@ import { rewrite } from './rewrite.ts'
 export { loadKernel }
 export type { Slot }
 
-/** Texts remembered for each set of grants; an application has a few hundred. About 2 KB each. */
-const DEFAULT_CACHE_SIZE = 2_000
-/** Sets of grants remembered: a role's, cut to a route's, at a few versions. */
-const MAX_GRANT_SETS = 500
+/** Statements remembered in all; an application has a few hundred texts, each under a few sets of grants. */
+const DEFAULT_CACHE_SIZE = 5_000
+/** Longest final text that is remembered: a few kilobytes are usual, and this bounds the memory (CWE-770). */
+const MAX_CACHED_LENGTH = 16_384
 
 /** A statement that stays inside the caller's tenant, rows and grants, and was proven to. */
 export type ScopedStatement = {
@@ -43,34 +44,25 @@ export type Scope = {
 }
 
 /**
- * @param options.manifest checked by `parseManifest`
- * @param options.cacheSize texts remembered for each set of grants
+ * @param options.manifest which tables there are; checked once more, copied and frozen
+ * @param options.cacheSize statements remembered in all
+ * @throws ManifestError `manifest_invalid`
  */
 export function createScope(options: {
   readonly manifest: Manifest
   readonly dialect: 'postgresql' | 'cockroachdb'
   readonly cacheSize?: number
 }): Scope {
-  const { cacheSize = DEFAULT_CACHE_SIZE } = options
-  // a copy of its own, checked and frozen: what was proven against it stays true
+  // a copy of its own: what was proven against it stays true
   const manifest = parseManifest(options.manifest)
-  const bySet = new Map<string, Map<string, ScopedStatement>>()
-  const textsOf = (grants: Grants): Map<string, ScopedStatement> => {
-    const canonical = formatGrants(grants)
-    const texts = bySet.get(canonical) ?? new Map<string, ScopedStatement>()
-    remember(bySet, canonical, texts, MAX_GRANT_SETS)
-    return texts
-  }
+  const cache = new ScopeCache(options.cacheSize ?? DEFAULT_CACHE_SIZE)
   return {
     scope(text, grants) {
-      const texts = textsOf(grants)
-      const known = texts.get(text)
-      if (known !== undefined) {
-        remember(texts, text, known, cacheSize)
-        return known
-      }
+      const canonical = formatGrants(grants)
+      const known = cache.find(canonical, text)
+      if (known !== undefined) return known
       const scoped = scopeShallow(text, manifest, grants)
-      remember(texts, text, scoped, cacheSize)
+      if (scoped.text.length <= MAX_CACHED_LENGTH) cache.add(canonical, text, scoped)
       return scoped
     },
   }
@@ -150,11 +142,4 @@ function names(value: unknown, id: string): boolean {
   if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'bigint') return false
   const text = String(value)
   return text === id || (/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text) && text.toLowerCase() === id)
-}
-
-/** Puts an entry last, and drops the first when there are too many: the least recently used. */
-function remember<Value>(map: Map<string, Value>, key: string, value: Value, most: number): void {
-  map.delete(key)
-  map.set(key, value)
-  if (map.size > most) map.delete(map.keys().next().value ?? key)
 }

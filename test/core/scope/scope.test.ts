@@ -73,6 +73,7 @@ describe('where a refusal points', () => {
     ["SELECT 'ü🦊' FROM docs WHERE |)", all],
     ['SELECT |pg_sleep(1)', all],
     ['UPDATE docs SET title = $1, |tenant_id = $2', all],
+    ['WITH a AS (SELECT 1), |docs AS (SELECT 2) SELECT 1', all],
     ['UPDATE docs SET title = $1 WHERE |docs.secret = $2', all],
     ["UPDATE docs SET title = '🦊' WHERE id IN (SELECT n.id FROM notes n WHERE |secret = $1)", all],
     ['INSERT INTO docs (id, |tenant_id) VALUES (1, 9)', all],

@@ -133,6 +133,8 @@ const refused: Refused[] = [
   ['INSERT INTO docs (id) TABLE folders', 'construct_not_accepted'],
   ['INSERT INTO docs (id) SELECT 1 UNION VALUES (2)', 'construct_not_accepted'],
   ['INSERT INTO docs (id, title) SELECT id, title FROM docs ORDER BY 1', 'construct_not_accepted'],
+  ['INSERT INTO docs (id, size) VALUES (1, 2), (3, 4) ORDER BY 2 LIMIT 1', 'construct_not_accepted'],
+  ['INSERT INTO docs (id) (VALUES (1))', 'construct_not_accepted'],
   ['UPDATE docs SET tenant_id = 9 WHERE id = 1', 'tenant_not_assignable'],
   ['UPDATE docs SET "tenant_id" = 9', 'tenant_not_assignable'],
   ['UPDATE docs SET TENANT_ID = $1', 'tenant_not_assignable'],
