@@ -3,6 +3,7 @@ import { type Access, open } from '../../core/guard/access.ts'
 import { SESSION_COOKIE } from '../../core/guard/credential.ts'
 import { version } from '../version.ts'
 import { PROBLEM_TYPE } from './problem.ts'
+import { docsLook } from './docs-look.ts'
 import { formatAccess } from './route-declaration.ts'
 
 /** No script, style, image or request but our own; Swagger UI sets styles of elements from its scripts. */
@@ -54,6 +55,7 @@ export async function serveDescription(app: FastifyInstance): Promise<void> {
     const { default: swaggerUi } = await import('@fastify/swagger-ui')
     await docs.register(swaggerUi, {
       routePrefix: '/docs',
+      ...docsLook,
       staticCSP: DOCS_CSP,
       // by default the browser would send the document to a validator on the web
       uiConfig: { url: '/openapi.json', validatorUrl: null } as Record<string, unknown>,

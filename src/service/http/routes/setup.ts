@@ -17,8 +17,8 @@ export function setupRoutes(app: FastifyInstance, { identity }: RouteContext): v
   app.post<{ Body: Static<typeof body> }>(
     '/setup',
     {
-      config: { access: open('the one-time token of the first start is the credential') },
-      schema: { summary: 'Make the first tenant and its owner', tags: ['start'], body, response: { 201: created } },
+      config: { access: open('the one-time token from the operator is the credential') },
+      schema: { summary: 'Make a tenant and its owner', tags: ['start'], body, response: { 201: created } },
     },
     async (request, reply) => {
       const { token, tenant, owner } = request.body
