@@ -194,6 +194,93 @@ it.each([
   expect(() => prove({ ...claim, grants: all })).not.toThrow()
 })
 
+const leaf =
+  '(SELECT "docs"."id", "docs"."tenant_id", "docs"."owner_id", "docs"."folder_id", "docs"."title", "docs"."body", "docs"."size" FROM "app"."docs" WHERE "docs"."tenant_id" OPERATOR(pg_catalog.=) $1::int8)'
+const kinds = '(SELECT "kinds"."id", "kinds"."label" FROM "app"."kinds")'
+const folders =
+  '(SELECT "folders"."id", "folders"."name", "folders"."tenant_id" FROM "app"."folders" WHERE "folders"."tenant_id" OPERATOR(pg_catalog.=) $1::int8)'
+const where = 'WHERE "docs"."tenant_id" OPERATOR(pg_catalog.=) $1::int8'
+const tenantSlot: readonly Slot[] = [{ kind: 'tenant' }]
+
+describe('final texts that are not one of a rewriter with a single fault', () => {
+  it.each([
+    `SELECT d.title, k.label FROM ${leaf} AS d, ${kinds} AS k`,
+    `DELETE FROM "app"."docs" ${where} AND (true)`,
+    `SELECT 1 + 2, 'a' COLLATE "C", 1 = ANY (SELECT 2), (ARRAY[1])[1], 1 BETWEEN 0 AND 2`,
+  ])('proves %s', (text) => {
+    const slots = text.includes('$1') ? tenantSlot : []
+    expect(() => prove({ text, slots, manifest: archive, grants: all })).not.toThrow()
+  })
+
+  const withKinds = new Map(all).set('kind:update', 'tenant')
+  const ownFolders = new Map(all).set('folder:read', 'own')
+  it.each<[what: string, text: string, slots?: readonly Slot[], grants?: Grants]>([
+    ['no statement', ''],
+    ['a CTE of a table’s name', 'WITH docs AS (SELECT 1 AS id) SELECT id FROM docs', []],
+    ['a CTE of a catalog’s name', 'WITH pg_class AS (SELECT 1) SELECT * FROM pg_class', []],
+    [
+      'a CTE that is read out of its sight',
+      `SELECT * FROM x WHERE EXISTS (WITH y AS (SELECT 1) SELECT 1 FROM ${leaf} AS d)`,
+    ],
+    ['a CTE that inserts', 'WITH x AS (INSERT INTO "app"."docs" ("tenant_id") VALUES ($1::int8)) SELECT 1'],
+    [
+      'a star before the tenant',
+      'INSERT INTO "app"."docs" (id, "tenant_id") SELECT x.*, $1::int8 FROM (SELECT 1, 2) AS x',
+    ],
+    ['VALUES as an arm', 'INSERT INTO "app"."docs" ("tenant_id") SELECT $1::int8 UNION VALUES (9::int8)'],
+    ['one row too short', 'INSERT INTO "app"."docs" ("tenant_id", id) VALUES ($1::int8, 1), ()'],
+    ['an INSERT of defaults', 'INSERT INTO "app"."docs" DEFAULT VALUES', []],
+    ['a lock on a qualified name', `SELECT 1 FROM ${leaf} AS d FOR UPDATE OF app.docs`],
+    ['a lock on a shared table', `SELECT 1 FROM ${kinds} AS k FOR UPDATE`, [], withKinds],
+    ['an operator of another schema', 'SELECT 1 OPERATOR(evil.+) 2', []],
+    ['an operator that is not in the list', 'SELECT 1 @@@ 2', []],
+    ['such an operator before a query', 'SELECT 1 OPERATOR(evil.=) ANY (SELECT 2)', []],
+    ['a column of the first of a table', 'SELECT @1', []],
+    ['a collation', "SELECT 'a' COLLATE evil", []],
+    ['a field of an expression', "SELECT (lower('BASE')).pg_ls_dir", []],
+    ['a star of an expression', 'SELECT (ROW(1)).*', []],
+    [
+      'a conflict on a hidden column',
+      'INSERT INTO "app"."docs" ("tenant_id") VALUES ($1::int8) ON CONFLICT (secret) DO NOTHING',
+    ],
+    ['a column of three names', `SELECT app.docs.id FROM ${leaf} AS docs`],
+    ['a leaf without a parameter', `SELECT 1 FROM ${leaf.replace('$1', '$0')} AS d`, []],
+    ['reach own on a table without owner', `SELECT 1 FROM ${folders} AS f`, tenantSlot, ownFolders],
+    ['a target called old', `UPDATE "app"."docs" AS old SET title = 'x' ${where.replace('"docs"', '"old"')}`],
+    ['a target called excluded', 'INSERT INTO "app"."docs" AS excluded ("tenant_id") VALUES ($1::int8)'],
+    ['a table sample', `SELECT 1 FROM "app"."docs" TABLESAMPLE SYSTEM (100)`, []],
+    ['a function over rows', "SELECT * FROM json_to_record('{}') AS x(a text)", []],
+    ['a whole statement as a value', `SELECT * FROM ${leaf} AS d; SELECT 1`],
+    ['a leaf within a literal', `SELECT '${leaf.replaceAll("'", "''")}', id FROM "app"."docs"`],
+    ['half a leaf', `SELECT * FROM ${leaf.slice(0, -1)} OR true)`],
+    ['a leaf with more than its WHERE', `SELECT * FROM ${leaf.slice(0, -1)} UNION SELECT 1)`],
+    ['a confinement that is a part of OR', `DELETE FROM "app"."docs" ${where} OR (true)`],
+    ['a confinement within NOT', `DELETE FROM "app"."docs" ${where.replace('WHERE', 'WHERE NOT')}`],
+    [
+      'a hidden column through a join',
+      `DELETE FROM "app"."docs" USING ${folders} AS f JOIN ${kinds} AS k ON secret = k.label ${where}`,
+    ],
+    [
+      'a hidden column through a renamed leaf',
+      `DELETE FROM "app"."docs" ${where} AND (EXISTS (SELECT 1 FROM ${folders} AS f(a, b, c) WHERE name = 'x'))`,
+    ],
+    [
+      'a hidden column beside a comma',
+      `DELETE FROM "app"."docs" ${where} AND (EXISTS (SELECT 1 FROM ${folders} AS f JOIN ${folders} AS g ON label = 'x', ${kinds} AS k))`,
+    ],
+    [
+      'a hidden column in LATERAL',
+      `DELETE FROM "app"."docs" ${where} AND (EXISTS (SELECT 1 FROM LATERAL (SELECT label) AS l, ${kinds} AS k))`,
+    ],
+    [
+      'a hidden column in a CTE within',
+      `DELETE FROM "app"."docs" ${where} AND (EXISTS (WITH x AS (SELECT label) SELECT 1 FROM x, ${kinds} AS k))`,
+    ],
+  ])('refuses %s', (_, text, slots = tenantSlot, grants = all) => {
+    expect(() => prove({ text, slots, manifest: archive, grants })).toThrow(Unproven)
+  })
+})
+
 it('refuses a leaf whose table has changed in the manifest', () => {
   const claim = claimOf('SELECT id FROM docs', all)
   const tables = archive.tables.map((table) => (table.name === 'docs' ? { ...table, tenant: 'folder_id' } : table))
