@@ -28,7 +28,8 @@ ${[
     const rows = (verb: string): string => {
       const tenant = `tenant_id = current_setting('oracle.tenant')::int8`
       if (owner === undefined) return tenant
-      return `${tenant} AND (current_setting('oracle.${resource}_${verb}') = 'tenant' OR ${owner} = current_setting('oracle.user')::int8)`
+      const reach = `current_setting('oracle.${resource}_${verb}')`
+      return `${tenant} AND ${reach} <> 'none' AND (${reach} = 'tenant' OR ${owner} = current_setting('oracle.user')::int8)`
     }
     return `ALTER TABLE app.${table} ENABLE ROW LEVEL SECURITY;
 CREATE POLICY r ON app.${table} FOR SELECT USING (${rows('read')});
