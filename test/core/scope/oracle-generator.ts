@@ -118,7 +118,7 @@ class Generator {
       items[0] = `${this.#pick(['rank()', 'count(*)', 'dense_rank()'])} OVER (PARTITION BY ${this.#expression(sources, 'int', 0)} ORDER BY ${this.#expression(sources, 'text', 0)})`
     }
     const distinct = this.#chance(0.15) ? 'DISTINCT ' : ''
-    const where = this.#chance(0.7) ? ` WHERE ${this.#condition(scope, depth)}` : ''
+    const where = this.#chance(0.7) ? ` WHERE ${this.#where(scope, depth)}` : ''
     return `SELECT ${distinct}${items.join(', ')} FROM ${from}${where}`
   }
 
@@ -143,7 +143,7 @@ class Generator {
       ])
     })
     const grouping = this.#pick([key, `ROLLUP (${key})`, `GROUPING SETS ((${key}), ())`])
-    const where = this.#chance(0.5) ? ` WHERE ${this.#condition([...sources, ...outer], depth)}` : ''
+    const where = this.#chance(0.5) ? ` WHERE ${this.#where([...sources, ...outer], depth)}` : ''
     const having = this.#chance(0.3) ? ' HAVING count(*) > 1' : ''
     return `SELECT ${items.join(', ')} FROM ${from}${where} GROUP BY ${grouping}${having}`
   }
@@ -274,10 +274,16 @@ class Generator {
       () => `(${nested()}) IS NOT TRUE`,
       () => {
         const inner = this.#item([], 0, [])
-        return `EXISTS (SELECT 1 FROM ${inner.text} WHERE ${this.#condition([inner.source, ...scope], depth - 1)})`
+        return `EXISTS (SELECT 1 FROM ${inner.text} WHERE ${this.#where([inner.source, ...scope], depth - 1)})`
       },
       () => `${int()} ${this.#pick(['IN', '= ANY', 'NOT IN'])} (${this.#query([], depth - 1, ['int']).text})`,
     ])()
+  }
+
+  /** Conditions as they stand after WHERE: also an OR without parentheses. */
+  #where(scope: readonly Source[], depth: number): string {
+    const condition = (): string => this.#condition(scope, depth)
+    return this.#chance(0.2) ? `${condition()} OR ${condition()}` : condition()
   }
 
   #insert(): string {
@@ -289,7 +295,8 @@ class Generator {
     if (!chosen.some(([name]) => name === 'id')) chosen.push(['id', 'int'])
     const names = chosen.map(([name]) => this.#spellColumn(name)).join(', ')
     const value = ([name, type]: [string, Type]): string => {
-      if (name === 'id') return String(this.#int(700, 930))
+      if (name === 'id')
+        return String(this.#pick([this.#int(1, 12), this.#int(701, 714), this.#int(901, 914), this.#int(930, 990)]))
       if (this.#chance(0.1)) return 'DEFAULT'
       return this.#literal(type)
     }
@@ -303,7 +310,7 @@ class Generator {
           ? `${this.#int(2_000, 9_000)} + ${this.#columnOf([item.source], 'int')}`
           : this.#expression([item.source], type, 1),
       )
-      source = `SELECT ${this.#pick(['', 'DISTINCT '])}${list.join(', ')} FROM ${item.text} WHERE ${this.#condition([item.source], 2)}`
+      source = `SELECT ${this.#pick(['', 'DISTINCT '])}${list.join(', ')} FROM ${item.text} WHERE ${this.#where([item.source], 2)}`
     }
     return `INSERT INTO ${this.#spell(table)} AS z (${names}) ${source}${this.#conflict(table, columns)}${this.#returning(table, 'z', 0.4)}`
   }
@@ -336,7 +343,7 @@ class Generator {
     const joined = this.#chance(0.25) ? this.#item([], 1, []) : undefined
     const scope = joined === undefined ? [target] : [target, joined.source]
     const from = joined === undefined ? '' : ` FROM ${joined.text}`
-    const where = this.#chance(0.9) ? ` WHERE ${this.#condition(scope, 2)}` : ''
+    const where = this.#chance(0.9) ? ` WHERE ${this.#where(scope, 2)}` : ''
     return `UPDATE ${this.#spell(table)}${this.#pick([' AS z', ' z'])} SET ${set}${from}${where}${joined === undefined ? this.#returning(table, 'z', 0.5) : ''}`
   }
 
@@ -346,7 +353,7 @@ class Generator {
     const joined = this.#chance(0.3) ? this.#item([], 1, []) : undefined
     const scope = joined === undefined ? [target] : [target, joined.source]
     const using = joined === undefined ? '' : ` USING ${joined.text}`
-    const where = this.#chance(0.9) ? ` WHERE ${this.#condition(scope, 2)}` : ''
+    const where = this.#chance(0.9) ? ` WHERE ${this.#where(scope, 2)}` : ''
     return `DELETE FROM ${this.#spell(table)} z${using}${where}${joined === undefined ? this.#returning(table, 'z', 0.5) : ''}`
   }
 
