@@ -66,9 +66,10 @@ function settings(grants: Grants): string {
 
 /** How two outcomes that are not equal differ, where that is understood; a class is named or the test is red. */
 function classOf(scoped: Outcome, raw: Outcome, { text }: Sample): string {
-  if ('failed' in scoped && 'failed' in raw) return scoped.failed === raw.failed ? 'fail alike' : 'fail differently'
+  if ('failed' in scoped && 'failed' in raw && scoped.failed === raw.failed) return 'fail alike'
   if ('failed' in raw && raw.failed === '42501' && /ON CONFLICT/.test(text)) return SKIPPED
   if (/^INSERT[^]*SELECT[^]*ON CONFLICT/.test(text)) return UNORDERED
+  if ('failed' in scoped && 'failed' in raw) return 'fail differently'
   if ('failed' in raw || 'failed' in scoped)
     return `only one fails: ${JSON.stringify([scoped, raw].map((o) => ('failed' in o ? o.failed : 'ok')))}`
   return 'DIFFERENT'
