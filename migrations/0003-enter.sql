@@ -83,22 +83,27 @@ BEGIN
   END IF;
 
   target := COALESCE(c_bound, c_selected);
-  IF tenant_needed AND array_length(selectors, 1) > 0 THEN
+  IF tenant_needed AND target IS NOT NULL AND array_length(selectors, 1) > 0 THEN
+    -- Compared with the caller's own tenant alone: whether another one is there must not show (CWE-204).
+    SELECT count(*) INTO named
+    FROM unnest(selectors) AS s(selector)
+    JOIN holdfast.tenants t ON t.id = target AND (t.slug = s.selector OR t.id::TEXT = s.selector);
+    IF named < array_length(selectors, 1) THEN
+      RAISE EXCEPTION 'denied' USING
+        ERRCODE = CASE WHEN c_bound IS NULL THEN 'KH400' ELSE 'KH401' END,
+        DETAIL = CASE WHEN c_bound IS NULL THEN 'tenant_sources_disagree' ELSE 'credential_bound_elsewhere' END;
+    END IF;
+  END IF;
+  IF tenant_needed AND target IS NULL AND array_length(selectors, 1) > 0 THEN
     SELECT count(*), count(DISTINCT t.id), max(t.id::TEXT)::UUID
     INTO named, distinct_named, target
     FROM unnest(selectors) AS s(selector)
     JOIN holdfast.tenants t ON t.slug = s.selector OR t.id::TEXT = s.selector;
-    IF distinct_named > 1 THEN
+    IF array_length(selectors, 1) > 1 AND (distinct_named <> 1 OR named < array_length(selectors, 1)) THEN
       RAISE EXCEPTION 'denied' USING ERRCODE = 'KH400', DETAIL = 'tenant_sources_disagree';
     END IF;
-    IF named < array_length(selectors, 1) THEN
+    IF named = 0 THEN
       RAISE EXCEPTION 'denied' USING ERRCODE = 'KH404', DETAIL = 'tenant_unknown';
-    END IF;
-    IF c_bound IS NOT NULL AND c_bound <> target THEN
-      RAISE EXCEPTION 'denied' USING ERRCODE = 'KH401', DETAIL = 'credential_bound_elsewhere';
-    END IF;
-    IF c_selected IS NOT NULL AND c_selected <> target THEN
-      RAISE EXCEPTION 'denied' USING ERRCODE = 'KH400', DETAIL = 'tenant_sources_disagree';
     END IF;
   END IF;
 
