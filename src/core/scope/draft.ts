@@ -140,9 +140,11 @@ export class Draft {
   }
 
   #pieces(): { readonly start: number; readonly text: string; readonly spliced: boolean }[] {
-    const { bytes, comments } = this.admitted
+    const { bytes, comments, tokens } = this.admitted
+    const blanks = comments.map(({ start, end }) => ({ start, end, text: ' ' }))
+    const literals = tokens.filter(({ text }) => /^\$(?!\d)/.test(text)).map(plainLiteral)
     // by place; at one place in the order in which they were made
-    const edits = [...this.#edits, ...comments.map(({ start, end }) => ({ start, end, text: ' ' }))]
+    const edits = [...this.#edits, ...blanks, ...literals]
       .map((edit, order) => ({ ...edit, order }))
       .sort((a, b) => a.start - b.start || a.order - b.order)
     const pieces = []
@@ -159,6 +161,12 @@ export class Draft {
     pieces.push({ start: at, text: bytes.toString('utf8', at), spliced: false })
     return pieces
   }
+}
+
+/** `$tag$…$tag$` as the common literal of the same value: where its end is, is no question then. */
+function plainLiteral({ start, end, text }: Token): Edit {
+  const tag = text.slice(0, text.indexOf('$', 1) + 1)
+  return { start, end, text: `'${text.slice(tag.length, -tag.length).replaceAll("'", "''")}'` }
 }
 
 /** The name by which a statement speaks of a relation. */

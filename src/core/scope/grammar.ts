@@ -11,12 +11,17 @@ export function loadKernel(): Promise<void> {
   return loadModule()
 }
 
-/** Parses a text to the list of its statements. @throws ScopeRefusal `syntax_error` with the position */
+/**
+ * Parses a text to the list of its statements. A stack that ran out goes on as it is: within the module it leaves it broken,
+ * and a process to which every statement is a syntax error would go unnoticed.
+ * @throws ScopeRefusal `syntax_error` with the position
+ */
 export function parseText(text: string): readonly Struct[] {
   try {
     const { stmts = [] } = parseSync(text) as { stmts?: readonly { stmt?: unknown }[] }
     return stmts.map(({ stmt }) => (stmt ?? {}) as Struct)
   } catch (error) {
+    if (isExhausted(error)) throw error
     // not even as cause: the parser's message quotes the text, and that may hold a value (CWE-209)
     const cursor = error instanceof SqlError ? error.sqlDetails?.cursorPosition : undefined
     // it counts characters, from 0; we count UTF-16 code units
@@ -25,13 +30,23 @@ export function parseText(text: string): readonly Struct[] {
   }
 }
 
+function isExhausted(error: unknown): boolean {
+  // a trap of the WebAssembly has no class that Node's types know
+  return error instanceof RangeError || (error instanceof Error && error.name === 'RuntimeError')
+}
+
 /** Splits a text into tokens, comments left out. @throws ScopeRefusal `syntax_error` */
 export function scanText(text: string): Token[] {
   try {
     return scanSync(text).tokens
   } catch (error) {
-    throw error instanceof RangeError ? error : new ScopeRefusal('syntax_error')
+    throw isExhausted(error) ? error : new ScopeRefusal('syntax_error')
   }
+}
+
+/** A keyword at work: not quoted. It may still be a name, after AS or a dot: see `isNamed`. */
+export function isWord(token: Token, word: string): boolean {
+  return token.keywordKind !== 0 && token.text.toUpperCase() === word
 }
 
 /** The one node in a wrapped node: `{ ColumnRef: {…} }` is `['ColumnRef', {…}]`. */

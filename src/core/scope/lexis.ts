@@ -1,13 +1,11 @@
-import { scanText, type Token } from './grammar.ts'
+import { Depth } from './depth.ts'
+import { isWord, scanText, type Token } from './grammar.ts'
 import { ScopeRefusal, type ScopeRefusalCode } from './refusals.ts'
 
 /** Longest text, in bytes of UTF-8: a report's query is a few thousand; the parser's cost grows with it (CWE-400). */
 export const MAX_TEXT_BYTES = 32_768
-/** Most tokens: bounds the depth of chains such as NOT NOT NOT, which brackets do not show. */
+/** Most tokens: an INSERT of some 180 rows of ten values. */
 const MAX_TOKENS = 4_000
-/** Deepest nesting of brackets and CASE. */
-const MAX_NESTING = 64
-
 /** A text as its tokens; comments apart, for they are not sent. */
 export type Lexis = {
   readonly bytes: Buffer
@@ -50,7 +48,7 @@ export function readLexis(text: string): Lexis {
   const bytes = encode(text)
   const tokens: Token[] = []
   const comments: Token[] = []
-  let depth = 0
+  const depth = new Depth()
   for (const token of scanText(text)) {
     if (COMMENTS.has(token.tokenType)) {
       comments.push(token)
@@ -60,16 +58,11 @@ export function readLexis(text: string): Lexis {
       throw new ScopeRefusal('text_too_large', { hint: `at most ${MAX_TOKENS} tokens` })
     }
     checkToken(bytes, token)
-    if (token.text === '(' || token.text === '[' || isWord(token, 'CASE')) depth++
-    if (token.text === ')' || token.text === ']' || isWord(token, 'END')) depth--
-    if (depth > MAX_NESTING) refuseAt(bytes, token.start, 'text_too_deep', `at most ${MAX_NESTING} levels`)
+    checkNeighbours(bytes, tokens.at(-2), token)
+    const limit = depth.passes(token)
+    if (limit !== undefined) refuseAt(bytes, token.start, 'text_too_deep', limit)
   }
   return { bytes, tokens, comments }
-}
-
-/** A keyword at work: not quoted. It may still be a name, after AS or a dot: see {@link isNamed}. */
-export function isWord(token: Token, word: string): boolean {
-  return token.keywordKind !== 0 && token.text.toUpperCase() === word
 }
 
 /** Whether what follows this token is a name, even where it is spelt like a keyword. */
@@ -89,6 +82,14 @@ function encode(text: string): Buffer {
 
 function tooLarge(): ScopeRefusal {
   return new ScopeRefusal('text_too_large', { hint: `at most ${MAX_TEXT_BYTES} bytes` })
+}
+
+/** `"a"` and `"b"` on two lines are two names to PostgreSQL and the one name `ab` to CockroachDB. */
+function checkNeighbours(bytes: Buffer, previous: Token | undefined, token: Token): void {
+  if (previous === undefined || !previous.text.startsWith('"') || !token.text.startsWith('"')) return
+  if (/[\n\r]/.test(bytes.toString('latin1', previous.end, token.start))) {
+    refuseAt(bytes, token.start, 'construct_not_accepted', 'write AS between the two names')
+  }
 }
 
 function checkToken(bytes: Buffer, { tokenType, tokenName, start, end }: Token): void {

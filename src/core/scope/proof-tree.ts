@@ -19,22 +19,31 @@ export function read(text: string): readonly Struct[] {
 }
 
 /** Nothing but what this finds can make a token that {@link checkTokens} would not accept. */
-const SUSPECT = /[^\t\n\r\x20-\x7e]|--|\/\*|[uU]&|[bBxX]'|'[\t ]*[\n\r]\s*'/
+const SUSPECT = /[^\t\n\r\x20-\x7e]|--|\/\*|[uU]&|[bBxX]'|'[\t ]*[\n\r]\s*'|"[\t ]*[\n\r]\s*"|[\w$]{64}|"[^"]{64}|\$\D/
 
 function checkTokens(text: string): void {
   const bytes = Buffer.from(text)
+  let before = { raw: '', end: 0 }
   for (const { tokenType, start, end } of scanText(text)) {
     demand(!FOREIGN_TOKENS.has(tokenType), 'a token that both databases read alike')
     const raw = bytes.toString('latin1', start, end)
     demand((tokenType === LITERAL ? ONE_LITERAL : ASCII).test(raw), 'a token that both databases read alike')
+    demand(tokenType !== NAME || raw.replaceAll(/^"|"$/g, '').length <= MAX_NAME, 'a name that neither database cuts')
+    const gap = bytes.toString('latin1', before.end, start)
+    const isJoined = before.raw.startsWith('"') && raw.startsWith('"') && /[\n\r]/.test(gap)
+    demand(!isJoined, 'two names that CockroachDB would join')
+    before = { raw, end }
   }
 }
 
 /** Comments, which the two databases end differently; Unicode escapes, which hide a name (CWE-436). */
 const FOREIGN_TOKENS: ReadonlySet<number> = new Set([275, 276, 259, 262])
 const LITERAL = 261
+const NAME = 258
+/** PostgreSQL cuts a longer name, so that an alias could be another one to CockroachDB. */
+const MAX_NAME = 63
 /** In one piece: a literal that goes on in another line is two to CockroachDB. */
-const ONE_LITERAL = /^(?:'(?:[^']|'')*'|[eE]'(?:[^'\\]|''|\\[^])*'|\$\w*\$[^]*\$)$/
+const ONE_LITERAL = /^(?:'(?:[^']|'')*'|[eE]'(?:[^'\\]|''|\\[^])*')$/
 /** No letter that one database folds to ASCII; in bits no backslash, which is an escape to CockroachDB. */
 const ASCII = /^(?:[bBxX]'[0-9a-fA-F]*'|(?![bBxX]')[\t\n\r\x20-\x7e]*)$/
 
@@ -67,6 +76,12 @@ export function isHomely(names: unknown, known: ReadonlySet<string>): boolean {
 export function isBetween({ kind, name }: Struct): boolean {
   const between = /^(?:NOT )?BETWEEN(?: SYMMETRIC)?$/
   return String(kind).includes('BETWEEN') && between.test(list(name).map(textOf).join(' '))
+}
+
+/** What AND joins at the top of a condition, or the condition itself. */
+export function conjunctsOf(where: unknown): readonly unknown[] {
+  const { boolop, args } = ((where as Struct | undefined)?.['BoolExpr'] ?? {}) as Struct
+  return boolop === 'AND_EXPR' ? list(args) : [where]
 }
 
 export function isAlias(item: Struct): boolean {

@@ -3,6 +3,7 @@ import type { Struct } from './grammar.ts'
 import type { Manifest, Table } from './manifest.ts'
 import { isFunctionField } from './one-argument-functions.ts'
 import {
+  conjunctsOf,
   demand,
   entriesWithin,
   holdsKey,
@@ -61,6 +62,7 @@ type Scene = {
   references: number
 }
 
+const LEAF_KEYS: ReadonlySet<string> = new Set(['targetList', 'fromClause', 'whereClause', 'limitOption', 'op'])
 const KINDS = ['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt']
 const RESERVED_NAME = /^(?:pg_|information_schema$|crdb_internal$|system$)/
 /** How a statement speaks of its target besides by its alias. */
@@ -241,6 +243,12 @@ function leafTable({ claim }: Scene, select: Struct): Table | undefined {
 
 function judge(scene: Scene, type: string, struct: Struct, sight: Sight | undefined): void {
   switch (type) {
+    case 'SelectStmt':
+      // `(leaf) ORDER BY secret` hangs its clauses on the leaf's own node, where hidden columns are in sight
+      return demand(
+        leafTable(scene, struct) === undefined || Object.keys(struct).every((key) => LEAF_KEYS.has(key)),
+        'a leaf and nothing more',
+      )
     case 'RangeVar':
       return judgeRelation(scene, struct)
     case 'ColumnRef':
@@ -386,9 +394,4 @@ function rowsOf(select: Struct): readonly (readonly Struct[])[] {
   const rows = select['valuesLists']
   if (rows !== undefined) return list(rows).map((row) => list(open(row)[1]['items']))
   return [list(select['targetList']).map((item) => (open(item)[1]['val'] ?? {}) as Struct)]
-}
-
-function conjunctsOf(where: unknown): readonly unknown[] {
-  const { boolop, args } = ((where as Struct | undefined)?.['BoolExpr'] ?? {}) as Struct
-  return boolop === 'AND_EXPR' ? list(args) : [where]
 }

@@ -1,7 +1,7 @@
 import { aliasOf, columnsOf, type Draft, isStar } from './draft.ts'
-import { listOf, type Struct, stringsOf, type Token, unwrap } from './grammar.ts'
+import { isWord, listOf, type Struct, stringsOf, type Token, unwrap } from './grammar.ts'
 import { nameText, predicatesOf, quoted } from './leaf.ts'
-import { isNamed, isWord } from './lexis.ts'
+import { isNamed } from './lexis.ts'
 import type { Table } from './manifest.ts'
 
 /** UPDATE and DELETE: the confinement goes in front of WHERE, and what was there into parentheses. */

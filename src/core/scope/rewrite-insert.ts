@@ -1,7 +1,6 @@
 import { aliasOf, type Draft } from './draft.ts'
-import { listOf, type Struct, type Token, unwrap } from './grammar.ts'
+import { isWord, listOf, type Struct, type Token, unwrap } from './grammar.ts'
 import { nameText } from './leaf.ts'
-import { isWord } from './lexis.ts'
 import type { Table } from './manifest.ts'
 import { expandReturning, rewriteConflict } from './rewrite-change.ts'
 

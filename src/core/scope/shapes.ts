@@ -53,7 +53,7 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, Content>>>>
     returningClause: '=ReturningClause',
     withClause: '=WithClause',
   },
-  WithClause: { ctes: 'nodes', location: 'value' },
+  WithClause: { ctes: 'nodes', recursive: 'value', location: 'value' },
   CommonTableExpr: {
     ctename: 'value',
     aliascolnames: 'nodes',
