@@ -7,7 +7,8 @@ import type { LogLevel } from './http/log.ts'
 import { type IdentitySettings, parseIdentitySettings, SettingsError } from './identity/settings.ts'
 import { MailSettingsError, type MailSettings, parseMailSettings } from './mail/settings.ts'
 import { nameOf, type Setting, sectionOf, settings } from './settings.ts'
-import { defaultRoles } from './tenancy/manifest.ts'
+import { problemOfProxies } from './trusted-proxies.ts'
+import { defaultRoles, FOUNDER_ROLE, knownPermissions } from './tenancy/manifest.ts'
 
 /** The whole configuration, checked: one section a room. */
 export type Config = {
@@ -139,7 +140,7 @@ function compose(found: ReadonlyMap<string, Found>): Config {
       port,
       host: get('http.host'),
       origin: identity.publicOrigin,
-      trustedProxies: get('http.trusted_proxies'),
+      trustedProxies: proxiesOf(found),
       logLevel: get('http.log_level'),
       metricsPort: get('http.metrics_port'),
       metricsPortChosen: found.get('http.metrics_port')?.from !== 'the default',
@@ -189,13 +190,32 @@ function tenantSources(found: ReadonlyMap<string, Found>): TenantSources {
   return { ...(baseDomain === undefined ? {} : { baseDomain }), ...(proxy === undefined ? {} : { proxy }) }
 }
 
+function proxiesOf(found: ReadonlyMap<string, Found>): readonly string[] {
+  const given = found.get('http.trusted_proxies')
+  if (given === undefined) return []
+  const proxies = given.value as readonly string[]
+  const problem = problemOfProxies(proxies)
+  if (problem !== undefined)
+    throw new ConfigError(
+      `${given.from}: ${problem}. Allowed: addresses or networks such as 10.0.0.0/8, separated by commas.`,
+    )
+  return proxies
+}
+
 function rolesOf(found: ReadonlyMap<string, Found>): Config['tenancy']['roles'] {
   const given = found.get('tenancy.roles')
   if (given === undefined) return defaultRoles
   const roles = given.value as Record<string, string[]>
+  // whoever founds a tenant gets it: without it nobody could use the tenant
+  if (!Object.hasOwn(roles, FOUNDER_ROLE)) {
+    throw new ConfigError(
+      `${given.from} must define the role "${FOUNDER_ROLE}": whoever founds a tenant gets it. The object replaces the default roles.`,
+    )
+  }
   for (const [role, grants] of Object.entries(roles)) {
     try {
-      parseGrants(grants)
+      const unknown = [...parseGrants(grants).keys()].find((permission) => !knownPermissions.has(permission))
+      if (unknown !== undefined) throw new GrantError(`there is no permission ${JSON.stringify(unknown)}`)
     } catch (error) {
       if (!(error instanceof GrantError)) throw error
       throw new ConfigError(`${given.from}, role "${role}": ${error.message}`, { cause: error })

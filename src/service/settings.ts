@@ -1,4 +1,5 @@
 import { type TSchema, Type } from '@sinclair/typebox'
+import { ROLE_NAME } from '../core/scope/manifest.ts'
 import { METRICS_DEFAULT_PORT } from './http/metrics.ts'
 import { LOG_LEVELS } from './http/log.ts'
 
@@ -62,7 +63,7 @@ export const settings: readonly Setting[] = [
   {
     path: 'http.trusted_proxies',
     env: 'HOLDFAST_TRUSTED_PROXIES',
-    schema: Type.Array(Type.String({ pattern: '^[0-9a-fA-F.:]+(/[0-9]{1,3})?$' })),
+    schema: Type.Array(Type.String({ maxLength: 64 }), { maxItems: 64 }),
     fallback: [],
     allowed: 'addresses or networks such as 10.0.0.0/8, separated by commas',
     help: 'proxies whose X-Forwarded-For is believed',
@@ -146,7 +147,7 @@ export const settings: readonly Setting[] = [
     env: 'HOLDFAST_MAIL_FROM',
     schema: text,
     allowed: 'one e-mail address',
-    help: 'sender of mail',
+    help: 'sender of mail; required with SMTP_URL',
   },
   {
     path: 'tenancy.base_domain',
@@ -179,9 +180,12 @@ export const settings: readonly Setting[] = [
   },
   {
     path: 'tenancy.roles',
-    schema: Type.Record(Type.String({ pattern: '^[a-z][a-z0-9_-]{0,62}$' }), Type.Array(Type.String())),
-    allowed: "an object such as { viewer: ['team:read', 'profile:update@own'] }",
-    help: 'roles and their grants, made current by migrate; the defaults are in docs/roles.md',
+    schema: Type.Record(Type.String({ pattern: ROLE_NAME }), Type.Array(Type.String()), {
+      additionalProperties: false,
+    }),
+    allowed:
+      "an object such as { owner: ['team:read', 'team:create', …], viewer: ['team:read', 'profile:update@own'] }",
+    help: 'all roles and their grants: replaces the defaults of docs/roles.md and must define `owner`; made current by migrate',
   },
 ]
 

@@ -196,6 +196,40 @@ describe('the configuration', () => {
   })
 })
 
+describe("roles of one's own", () => {
+  const owner = ['team:read', 'team:create', 'member:update']
+  it.each([
+    ['without an owner', { viewer: ['team:read'] }, 'must define the role "owner"'],
+    ['with a permission that nothing asks for', { owner, viewer: ['taem:read'] }, 'there is no permission "taem:read"'],
+    ['with a grant that is none', { owner, viewer: ['read everything'] }, 'is not resource:verb'],
+    ['under a name that a hint cannot carry', { owner, 'a|b': ['team:read'] }, 'tenancy.roles'],
+    ['that are no list', { owner, viewer: 7 }, 'tenancy.roles'],
+  ])('%s are refused', async (_, roles, message) => {
+    file({ tenancy: { roles } })
+    await expect(load()).rejects.toThrow(message)
+    await expect(loadRoles({ directory, environment: {} })).rejects.toThrow(message)
+  })
+
+  it('take the place of the defaults', async () => {
+    file({ tenancy: { roles: { owner, clerk: ['team:read', 'profile:update@own'] } } })
+    expect(Object.keys((await load()).tenancy.roles)).toEqual(['owner', 'clerk'])
+  })
+})
+
+describe('proxies that are believed', () => {
+  it.each(['abc', '1.2.3', '10.0.0.0/33', '0.0.0.0/0', '::/0', '10.0.0.0/4', 'proxy.example.com'])(
+    '%s is refused',
+    async (proxies) => {
+      await expect(load({ HOLDFAST_TRUSTED_PROXIES: proxies })).rejects.toThrow('HOLDFAST_TRUSTED_PROXIES')
+    },
+  )
+
+  it('are addresses and networks', async () => {
+    const { http } = await load({ HOLDFAST_TRUSTED_PROXIES: '10.0.0.0/8, 192.0.2.7, 2001:db8::/32' })
+    expect(http.trustedProxies).toEqual(['10.0.0.0/8', '192.0.2.7', '2001:db8::/32'])
+  })
+})
+
 describe('the table of settings', () => {
   it('has each path, variable and flag once', () => {
     for (const key of ['path', 'env', 'flag'] as const) {

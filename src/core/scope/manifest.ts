@@ -1,10 +1,13 @@
-import { createHash } from 'node:crypto'
 import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { parseGrants } from './grants.ts'
 
 /** Longest identifier: PostgreSQL cuts at 63 bytes, and a cut name is another name. */
-const identifier = Type.String({ pattern: '^(?!__proto__$)[a-z_][a-z0-9_]{0,62}$' })
+const IDENTIFIER = '^(?!__proto__$)[a-z_][a-z0-9_]{0,62}$'
+const identifier = Type.String({ pattern: IDENTIFIER })
+
+/** What a role may be called: it travels in *enter*'s hint, between bars. */
+export const ROLE_NAME = '^[a-z][a-z0-9_]{0,62}$'
 
 const columnSchema = Type.Object({ type: identifier }, { additionalProperties: false })
 
@@ -16,14 +19,18 @@ const tableSchema = Type.Object(
       pattern: '^[a-z][a-z0-9_]{0,62}$',
       description: 'what grants name: `invoice` in `invoice:read`',
     }),
+    // without `additionalProperties` a name that the pattern does not match would pass unchecked (CWE-1287)
     columns: Type.Record(identifier, columnSchema, {
+      additionalProperties: false,
       description: 'in the order of the table; others are out of reach',
     }),
-    tenant: Type.Optional(identifier),
+    tenant: Type.Optional(
+      Type.String({ pattern: IDENTIFIER, description: 'column that holds the tenant: uuid, text or int8' }),
+    ),
     shared: Type.Optional(Type.Literal(true, { description: 'read by all tenants, never written through the kernel' })),
-    owner: Type.Optional(identifier),
-    walls: Type.Optional(Type.Union([Type.Literal(1), Type.Literal(2)])),
-    until: Type.Optional(Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}$', description: 'how long one wall may do' })),
+    owner: Type.Optional(
+      Type.String({ pattern: IDENTIFIER, description: 'column that holds the owner, for grants with reach own' }),
+    ),
   },
   { additionalProperties: false },
 )
@@ -32,9 +39,9 @@ const tableSchema = Type.Object(
 export const manifestSchema = Type.Object(
   {
     tables: Type.Array(tableSchema, { maxItems: 2_000 }),
-    roles: Type.Record(Type.String({ pattern: '^[a-z][a-z0-9_]{0,62}$' }), Type.Array(Type.String())),
+    roles: Type.Record(Type.String({ pattern: ROLE_NAME }), Type.Array(Type.String()), { additionalProperties: false }),
   },
-  { $id: 'https://holdfast.dev/manifest.schema.json', title: 'Holdfast manifest', additionalProperties: false },
+  { $id: 'urn:holdfast:manifest', title: 'Holdfast manifest', additionalProperties: false },
 )
 
 type DeepReadonly<T> = { readonly [K in keyof T]: T[K] extends object ? DeepReadonly<T[K]> : T[K] }
@@ -84,18 +91,6 @@ export function parseManifest(input: unknown): Manifest {
   return freeze(manifest)
 }
 
-/** SHA-256, in hex, of what the manifest says: tables in their order, columns in theirs, everything else sorted. */
-export function manifestDigest(manifest: Manifest): string {
-  const tables = manifest.tables.map(({ schema, name, resource, columns, tenant, shared, owner, walls, until }) => [
-    [schema, name, resource, tenant ?? null, shared ?? false, owner ?? null, walls ?? 2, until ?? null],
-    Object.entries(columns).map(([column, { type }]) => [column, type]),
-  ])
-  const roles = Object.entries(manifest.roles)
-    .map(([role, grants]) => [role, [...grants].sort()])
-    .sort(([a], [b]) => (String(a) < String(b) ? -1 : 1))
-  return createHash('sha256').update(JSON.stringify({ tables, roles })).digest('hex')
-}
-
 function checkTable(path: string, table: Table, names: Set<string>): void {
   const qualified = `${table.schema}.${table.name}`
   if (names.has(qualified)) throw new ManifestError(path, `${qualified} is there twice`)
@@ -117,9 +112,6 @@ function checkTable(path: string, table: Table, names: Set<string>): void {
   }
   if (table.tenant !== undefined && table.tenant === table.owner)
     throw new ManifestError(path, 'tenant and owner are two columns')
-  if ((table.walls === 1) !== (table.until !== undefined)) {
-    throw new ManifestError(path, 'one wall is a dated exception: walls 1 and until go together')
-  }
 }
 
 function freeze<T>(value: T): T {

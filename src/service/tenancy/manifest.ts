@@ -1,3 +1,4 @@
+import { parseGrants } from '../../core/scope/grants.ts'
 import type { Manifest, Table } from '../../core/scope/manifest.ts'
 
 const profiles: Table = {
@@ -81,6 +82,14 @@ export const FOUNDER_ROLE = 'owner'
 
 /** The roles that a tenant's members can have, each with its grants; docs/roles.md has them as a table. */
 export const defaultRoles = { owner, admin, member, viewer } as const
+
+/** Every permission that means something here: those of the default roles, and all verbs on each table. */
+export const knownPermissions: ReadonlySet<string> = new Set([
+  ...Object.values(defaultRoles).flatMap((grants) => [...parseGrants(grants).keys()]),
+  ...[profiles, teams, teamMembers].flatMap(({ resource }) =>
+    ['read', 'create', 'update', 'delete', 'reassign'].map((verb) => `${resource}:${verb}`),
+  ),
+])
 
 /** The service's own tenant data, under both walls. */
 export const serviceManifest: Manifest = { tables: [profiles, teams, teamMembers], roles: defaultRoles }
