@@ -1,11 +1,25 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
+import { loadConfig } from '../src/service/config.ts'
 import { parseIdentitySettings } from '../src/service/identity/settings.ts'
 import { nameOf, sectionOf, settings } from '../src/service/settings.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
+
+it('the example of docs/configuration.md is a configuration', async () => {
+  const [, example = ''] = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(root, 'docs/configuration.md'), 'utf8')) ?? []
+  const directory = mkdtempSync(join(tmpdir(), 'holdfast-docs-'))
+  try {
+    writeFileSync(join(directory, 'holdfast.config.ts'), example)
+    const { http, identity } = await loadConfig({ directory, environment: {} })
+    expect([http.port, http.origin, identity.sessionIdleSeconds]).toEqual([8080, 'https://api.example.com', 1800])
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+})
 
 /** Pages that are made from the code. Made again with: npx vitest run test/docs.test.ts --update */
 describe('pages made from the code', () => {
@@ -45,6 +59,9 @@ describe('pages made from the code', () => {
       '}',
       '```',
       '',
+      'Besides: `HOLDFAST_MIGRATOR_URL` is read by `holdfast migrate` alone; `HOLDFAST_DEBUG=1` shows the stack of a failure at the start;',
+      '`NO_COLOR` takes colours away. `HOLDFAST_ORIGIN` is `http://localhost:PORT` unless it is set.',
+      '',
       '| environment | flag | in the file | what | allowed | default |',
       '|---|---|---|---|---|---|',
       ...rows,
@@ -77,6 +94,9 @@ describe('pages made from the code', () => {
   })
 })
 
+/** Numbers that bound nothing. */
+const NO_LIMITS: ReadonlySet<string> = new Set(['ARGON2ID', 'OUTBOX_KEY_ID', 'socketPort', 'postgresqlFloor'])
+
 type Limit = { room: string; name: string; value: string; why: string }
 
 /** Numeric constants that say in a comment what they are. */
@@ -84,18 +104,20 @@ function limitsOf(file: string): Limit[] {
   const text = readFileSync(file, 'utf8')
   const pattern =
     /\/\*\*\s*((?:(?!\*\/)[\s\S])*?)\s*\*\/\n(?:export )?const (\w+)(?:: number)? = ([\d_]+(?: \* [\d_]+)*)\n/g
-  return [...text.matchAll(pattern)].map(([, comment = '', name = '', value = '']) => ({
-    room: relative(join(root, 'src'), file).split('/').slice(0, 2).join('/'),
-    name,
-    value: value
-      .replaceAll('_', ' ')
-      .replaceAll(' * ', ' × ')
-      .replaceAll(/(\d) (\d)/g, '$1,$2'),
-    why: comment
-      .replaceAll(/\s*\n\s*\*\s*/g, ' ')
-      .replaceAll('|', '\\|')
-      .trim(),
-  }))
+  return [...text.matchAll(pattern)]
+    .filter(([, , name = '']) => !NO_LIMITS.has(name))
+    .map(([, comment = '', name = '', value = '']) => ({
+      room: relative(join(root, 'src'), file).split('/').slice(0, 2).join('/'),
+      name,
+      value: value
+        .replaceAll('_', ' ')
+        .replaceAll(' * ', ' × ')
+        .replaceAll(/(\d) (\d)/g, '$1,$2'),
+      why: comment
+        .replaceAll(/\s*\n\s*\*\s*/g, ' ')
+        .replaceAll('|', '\\|')
+        .trim(),
+    }))
 }
 
 function sources(directory: string): string[] {
