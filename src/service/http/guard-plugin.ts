@@ -11,6 +11,7 @@ import { isSafe, refuseCrossSite } from './cross-site.ts'
 import { markOf } from './reply-mark.ts'
 import { type DeclaredRoute, declarationOf, type RouteDeclaration, RouteDeclarationError } from './route-declaration.ts'
 import { readRoutes, routeKey } from './route-inventory.ts'
+import { statusOf, withhold } from './withheld-answer.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig extends RouteDeclaration {}
@@ -57,6 +58,11 @@ type MarkedConfig = RouteDeclaration & { [DECLARED]?: Recorded }
  * **returns** its payload. It may run twice after a serialization failure: mail and outgoing calls belong into
  * `request.unit.afterCommit`.
  *
+ * Hooks before the handler (`onRequest`, `preParsing`, `preValidation`, `preHandler`) see an **unjudged** caller: only
+ * that a credential is there is known, not that it is a true one, so they must neither act nor answer for it; what needs
+ * a caller belongs into the handler. They, error handlers and 404 handlers may refuse; an answer below 400 that no
+ * finished unit made is withheld, and 500 is answered. A page for every path is a declared route, such as `/*`.
+ *
  * @throws RouteDeclarationError at `ready()`, naming method and path
  */
 export async function guardPlugin(app: FastifyInstance, options: GuardPluginOptions): Promise<void> {
@@ -67,6 +73,8 @@ export async function guardPlugin(app: FastifyInstance, options: GuardPluginOpti
   const units = new WeakMap<FastifyRequest, Unit>()
   /** Requests whose handler sent its answer itself: their unit is rolled back. */
   const leaked = new WeakSet<FastifyRequest>()
+  /** Requests whose unit was committed: only these have an answer that may be good news. */
+  const finished = new WeakSet<FastifyRequest>()
 
   const unitOf = (request: FastifyRequest): Unit => {
     const unit = units.get(request)
@@ -130,10 +138,16 @@ export async function guardPlugin(app: FastifyInstance, options: GuardPluginOpti
   })
 
   app.addHook('onSend', async (request, reply, payload) => {
-    if (!units.has(request) || leaked.has(request)) return payload
-    leaked.add(request)
-    reply.log.error(`${request.method} ${request.routeOptions.url}: ${SENT_ITSELF}`)
-    throw new GuardMisuse(SENT_ITSELF)
+    if (units.has(request) && !leaked.has(request)) {
+      leaked.add(request)
+      throw misuse(request, SENT_ITSELF)
+    }
+    // Whatever else answers has not been judged: hooks before the handler, error and 404 handlers (CWE-306). It throws
+    // again when an error handler answers this refusal so; Fastify then asks the next one, and itself at last.
+    if (statusOf(reply, payload) >= 400 || finished.has(request)) return payload
+    if (!request.is404 && declaredOf(request).access.kind === 'open') return payload
+    withhold(reply, payload)
+    throw misuse(request, UNJUDGED)
   })
 
   function guarded(handler: RouteHandlerMethod): RouteHandlerMethod {
@@ -168,7 +182,7 @@ export async function guardPlugin(app: FastifyInstance, options: GuardPluginOpti
         : { more, first: (caller) => ({ ...first, values: valuesFor(first, request, caller) }) }),
     }
     try {
-      return await guard.run(unitRequest, async (unit) => {
+      const answer = await guard.run(unitRequest, async (unit) => {
         mark.restore()
         units.set(request, unit)
         try {
@@ -182,6 +196,8 @@ export async function guardPlugin(app: FastifyInstance, options: GuardPluginOpti
           units.delete(request)
         }
       })
+      finished.add(request)
+      return answer
     } catch (error) {
       // what the handler has set belongs to the answer that it did not give
       if (!leaked.has(request)) mark.restore()
@@ -201,6 +217,15 @@ Object.defineProperty(guardPlugin, Symbol.for('skip-override'), { value: true })
 
 const SENT_ITSELF =
   'a guarded handler must return its payload: with reply.send() the answer would leave before the commit.'
+
+const UNJUDGED =
+  'an answer that no finished unit made was withheld: on a guarded route only the handler answers, and a 404 handler says 404.'
+
+/** Tells the developer by the log, which the client's answer does not. */
+function misuse(request: FastifyRequest, why: string): GuardMisuse {
+  request.log.error(`${request.method} ${request.routeOptions.url ?? '(no route)'}: ${why}`)
+  return new GuardMisuse(why)
+}
 
 /** Fail closed: a request whose route was not checked at the start is not handled (CWE-306). */
 function declaredOf(request: FastifyRequest): DeclaredRoute {
