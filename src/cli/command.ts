@@ -12,9 +12,8 @@ export type Terminal = {
   readonly color: boolean
 }
 
-/** A command: what it is for, how it is typed, what it does. */
+/** A command: how it is typed, what it does; `main.ts` says in a line what it is for. */
 export type Command = {
-  readonly summary: string
   readonly help: string
   /** @returns the exit code: 0 done, 1 failed. @throws UsageError */
   run(args: readonly string[], terminal: Terminal): Promise<number>
@@ -42,7 +41,7 @@ export type Arguments<Known extends Flags> = {
 export function readArguments<const Known extends Flags>(
   args: readonly string[],
   options: Known,
-  positionals: { readonly min: number; readonly max: number } = { min: 0, max: 0 },
+  positionals: { readonly min: number; readonly max: number; readonly hint?: string } = { min: 0, max: 0 },
 ): Arguments<Known> {
   let parsed: Arguments<Known>
   try {
@@ -53,7 +52,9 @@ export function readArguments<const Known extends Flags>(
   const count = parsed.positionals.length
   if (count < positionals.min) throw new UsageError('An argument is missing.')
   if (count > positionals.max)
-    throw new UsageError(`"${parsed.positionals[positionals.max]}" is one argument too many.`)
+    throw new UsageError(
+      `"${parsed.positionals[positionals.max]}" is one argument too many.${positionals.hint === undefined ? '' : ` ${positionals.hint}`}`,
+    )
   return parsed
 }
 

@@ -10,7 +10,6 @@ A superuser runs it once; then set a password for each of the three login roles.
 
 /** `holdfast db roles`. */
 export const dbRoles: Command = {
-  summary: 'print the SQL that makes the database roles',
   help,
   async run(args, { out }) {
     const { values } = readArguments(args, {

@@ -14,13 +14,12 @@ Values are named slots: "tenant" and "user" are Holdfast's, "p1" is your $1.`
 
 /** `holdfast explain`: needs no database. Exit code 1 when the statement is refused. */
 export const explain: Command = {
-  summary: 'show what a statement becomes',
   help,
   async run(args, terminal) {
     const { values, positionals } = readArguments(
       args,
       { role: { type: 'string' }, config: { type: 'string' }, json: { type: 'boolean' } },
-      { min: 1, max: 1 },
+      { min: 1, max: 1, hint: 'Put the statement in quotes.' },
     )
     const { environment, directory } = terminal
     const { loadRoles } = await import('../service/config.ts')

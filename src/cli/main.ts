@@ -38,6 +38,11 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
     terminal.out(overview())
     return first === undefined ? 2 : 0
   }
+  const group = Object.keys(commands).filter((each) => each.startsWith(`${first} `))
+  if (group.length > 0 && (args[1] === '--help' || args[1] === '-h')) {
+    terminal.out(group.map((name) => `holdfast ${name}: ${commands[name]?.summary}`).join('\n'))
+    return 0
+  }
   const words = Object.hasOwn(commands, args.slice(0, 2).join(' ')) ? 2 : 1
   const name = args.slice(0, words).join(' ')
   const found = Object.hasOwn(commands, name) ? commands[name] : undefined

@@ -12,7 +12,6 @@ const help = `holdfast migrate: bring a database up to date, and make the config
 
 /** `holdfast migrate` and `holdfast db migrate`. */
 export const migrateCommand: Command = {
-  summary: 'bring a database up to date',
   help,
   async run(args, { out, err, environment, directory }) {
     const { values } = readArguments(args, {

@@ -6,7 +6,6 @@ const help = `holdfast routes: list all routes of the service and who may use th
 
 /** `holdfast routes`: from the declarations themselves, so it cannot be out of date. Needs no database. */
 export const routes: Command = {
-  summary: 'list all routes and who may use them',
   help,
   async run(args, { out }) {
     const { values } = readArguments(args, { json: { type: 'boolean' } })

@@ -24,7 +24,6 @@ Flags win over the environment, the environment over the file. docs/configuratio
 
 /** Runs the service until SIGTERM or SIGINT. */
 export const serve: Command = {
-  summary: 'run the service',
   help,
   async run(args, terminal) {
     const { values } = readArguments(args, {

@@ -13,7 +13,6 @@ With DATABASE_URL set, HOLDFAST_IDENTITY_URL and HOLDFAST_KEY are needed as for 
 
 /** `holdfast setup-token`. */
 export const setupToken: Command = {
-  summary: 'make a one-time token for a further tenant and its owner',
   help,
   async run(args, { out, environment, directory }) {
     const { values } = readArguments(args, {

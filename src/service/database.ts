@@ -64,7 +64,7 @@ async function openExternal(
     const { applied, pending } = await migrationStatus(pools.identity)
     if (pending.length > 0) {
       throw new StartError(
-        `The database lacks ${pending.length} migrations (${pending.join(', ')}). Run: holdfast migrate --url <URL of holdfast_migrator>`,
+        `The database lacks ${pending.length} migrations (${pending.join(', ')}). Set HOLDFAST_MIGRATOR_URL to the URL of holdfast_migrator and run: holdfast migrate`,
       )
     }
     const current = await pools.identity.transaction((transaction) => transaction.query(CURRENT_ROLES))

@@ -150,7 +150,7 @@ async function listenOn({ app }: Server, { http: { host, port } }: Config): Prom
   try {
     return await app.listen({ host, port, listenTextResolver: () => 'listening' })
   } catch (error) {
-    throw new StartError(`Cannot listen on ${host}, port ${port}: ${reasonOf(error)}. Set HOST and PORT.`, {
+    throw new StartError(`Cannot listen on ${host}, port ${port}: ${reasonOf(error)}. Set HOST or PORT to another.`, {
       cause: error,
     })
   }

@@ -21,6 +21,11 @@ describe('holdfast', () => {
     expect((await holdfast(['--help'])).out).toContain(`  ${name}`)
   })
 
+  it('answers --help for a group of commands', async () => {
+    const { code, out } = await holdfast(['db', '--help'])
+    expect([code, out]).toEqual([0, expect.stringMatching(/holdfast db migrate: .*\nholdfast db roles: /)])
+  })
+
   const misuses: [string[], RegExp][] = [
     [[], /^$/],
     [['nope'], /no command "nope"/],
@@ -33,7 +38,7 @@ describe('holdfast', () => {
     [['serve', '--port'], /argument missing/],
     [['routes', '--json=7'], /does not take an argument/],
     [['explain'], /An argument is missing/],
-    [['explain', 'SELECT 1', 'SELECT 2'], /one argument too many/],
+    [['explain', 'SELECT 1', 'SELECT 2'], /one argument too many\. Put the statement in quotes/],
     [['explain', 'SELECT 1', '--role', 'king'], /There are: owner, admin, member, viewer/],
     [['explain', 'SELECT 1', '--role', 'toString'], /There is no role/],
     [['migrate'], /HOLDFAST_MIGRATOR_URL/],

@@ -48,7 +48,7 @@ describe('a database of yours', () => {
     withDatabase(async (database) => {
       await database.owner('DELETE FROM holdfast.migrations WHERE version >= 2')
       await expect(open(database)).rejects.toThrow(
-        /lacks \d+ migrations \(0002-tenancy.*\)\. Run: holdfast migrate --url/,
+        /lacks \d+ migrations \(0002-tenancy.*\)\. Set HOLDFAST_MIGRATOR_URL .* run: holdfast migrate/,
       )
       await expect.poll(() => connections(database)).toBe(0)
     }))
@@ -56,7 +56,7 @@ describe('a database of yours', () => {
   it('is refused when nothing was ever migrated', () =>
     withDatabase(async (database) => {
       await database.owner('DROP SCHEMA holdfast, tenancy CASCADE')
-      await expect(open(database)).rejects.toThrow(/Run: holdfast migrate/)
+      await expect(open(database)).rejects.toThrow(/run: holdfast migrate/)
     }))
 
   it('is named when its roles are others than the configured', () =>
