@@ -6,6 +6,7 @@ import type { Transaction } from '../../src/core/database/transaction.ts'
 import { hashSessionToken } from '../../src/core/guard/credential.ts'
 import type { Caller, SessionId, TenantId, UserId } from '../../src/core/guard/caller.ts'
 import type { Unit } from '../../src/core/guard/guard.ts'
+import { keepTransaction } from '../../src/core/guard/identity-unit.ts'
 import type { Grants } from '../../src/core/scope/grants.ts'
 import type { Identity } from '../../src/service/identity/identity.ts'
 import { deriveKeys } from '../../src/service/identity/keys.ts'
@@ -115,7 +116,9 @@ function unitOf(caller: Caller, transaction: Transaction, after: (() => void | P
     query: () => Promise.reject(new Error('none')),
     last: () => Promise.reject(new Error('none')),
   }
-  return { caller, transaction, first: undefined, db, afterCommit: (task) => void after.push(task) }
+  const unit: Unit = { caller, first: undefined, db, afterCommit: (task) => void after.push(task) }
+  keepTransaction(unit, transaction)
+  return unit
 }
 
 async function callerOf(database: TestDatabase, token: string): Promise<Caller> {

@@ -7,6 +7,7 @@ import type { GuardedAccess } from './access.ts'
 import type { Caller } from './caller.ts'
 import { type EnterRequest, type Entered, enterQuery, type Refusal, readEntered, readRefusal } from './enter.ts'
 import { createHints, type Hint, hintKey } from './hint.ts'
+import { keepTransaction } from './identity-unit.ts'
 import { createRoleBook } from './role-book.ts'
 import { type Confinement, confine, createScopedDatabase, type ScopedDatabase } from './scoped-database.ts'
 import type { Sql } from './sql.ts'
@@ -33,8 +34,6 @@ export type Unit = {
   readonly db: ScopedDatabase
   /** The declared first statement's result. */
   readonly first: Result | undefined
-  /** The transaction itself, for the identity room's closed list of statements; refused to other rooms by the layers. */
-  readonly transaction: Transaction
   /** Runs after the commit, once, never for a try that was rolled back: mail and outgoing calls belong here. */
   readonly afterCommit: (task: () => void | Promise<void>) => void
 }
@@ -93,13 +92,14 @@ export function createGuard(options: GuardOptions): Guard {
     const caller: Caller = { ...identity, grants: opened.grants }
     hints.set(key, { userId: caller.userId, tenantId: caller.tenantId, role: caller.role, version })
     const tasks: Task[] = []
-    const value = await work({
+    const unit: Unit = {
       caller,
       db: createScopedDatabase(options.scope, transaction, confinementOf(request, caller, opened.grants)),
       first: opened.first,
-      transaction,
       afterCommit: (task) => tasks.push(task),
-    })
+    }
+    if (request.pool === 'identity') keepTransaction(unit, transaction)
+    const value = await work(unit)
     return { value, caller, tasks, touchDue }
   }
 

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteHandlerMethod 
 import type { GuardedAccess } from '../../core/guard/access.ts'
 import type { Caller } from '../../core/guard/caller.ts'
 import { type Credential, credentialOf } from '../../core/guard/credential.ts'
-import type { Guard, Unit, UnitRequest } from '../../core/guard/guard.ts'
+import type { Guard, PoolName, Unit, UnitRequest } from '../../core/guard/guard.ts'
 import type { ScopedDatabase } from '../../core/guard/scoped-database.ts'
 import { resolveValues } from '../../core/guard/sql.ts'
 import { selectTenant, type TenantSources } from '../../core/guard/tenant-selection.ts'
@@ -22,7 +22,7 @@ declare module 'fastify' {
     readonly db: ScopedDatabase
     /** Result of the declared first statement. Inside the handler of a route that declares one; else it throws. */
     readonly first: Result
-    /** The unit of work: its transaction and `afterCommit`. Inside a guarded handler only; else it throws. */
+    /** The unit of work, with `afterCommit`. Inside a guarded handler only; else it throws. */
     readonly unit: Unit
   }
 }
@@ -66,6 +66,15 @@ type MarkedConfig = RouteDeclaration & { [DECLARED]?: Recorded }
  * @throws RouteDeclarationError at `ready()`, naming method and path
  */
 export async function guardPlugin(app: FastifyInstance, options: GuardPluginOptions): Promise<void> {
+  install(app, options, ['app'])
+}
+
+/** The same for the service itself, some of whose routes run as the identity role. No entry point exports it. */
+export async function serviceGuardPlugin(app: FastifyInstance, options: GuardPluginOptions): Promise<void> {
+  install(app, options, ['app', 'identity'])
+}
+
+function install(app: FastifyInstance, options: GuardPluginOptions, pools: readonly PoolName[]): void {
   const { guard, origin, tenantSources = {} } = options
   const recorded: { methods: string[]; url: string; config: () => RouteDeclaration | undefined; mark: Recorded }[] = []
   const wrapped = new WeakSet<RouteHandlerMethod>()
@@ -116,7 +125,7 @@ export async function guardPlugin(app: FastifyInstance, options: GuardPluginOpti
 
   app.addHook('onReady', async () => {
     const routes = recorded.map(({ methods, url, config, mark }) => {
-      mark.declared = declarationOf(methods, url, config())
+      mark.declared = declarationOf(methods, url, config(), pools)
       return mark.declared
     })
     refuseUnseen(app, routes)
@@ -213,7 +222,9 @@ export async function guardPlugin(app: FastifyInstance, options: GuardPluginOpti
 }
 
 // Fastify runs a plugin with this symbol in its parent's context, so that it guards all routes.
-Object.defineProperty(guardPlugin, Symbol.for('skip-override'), { value: true })
+for (const plugin of [guardPlugin, serviceGuardPlugin]) {
+  Object.defineProperty(plugin, Symbol.for('skip-override'), { value: true })
+}
 
 const SENT_ITSELF =
   'a guarded handler must return its payload: with reply.send() the answer would leave before the commit.'

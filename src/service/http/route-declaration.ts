@@ -11,7 +11,7 @@ export type RouteDeclaration = {
   first?: Sql
   /** Whether the handler sends statements after `first`; if not, COMMIT travels with it. */
   more?: boolean
-  /** The login role it runs under, `app` unless said. */
+  /** The login role it runs under: `app`. `identity` is for the service's own routes, and refused to any other. */
   pool?: PoolName
   /** The caller's session, membership and tenant are locked while it runs: no change of them may overlap. */
   strict?: boolean
@@ -36,12 +36,14 @@ export class RouteDeclarationError extends Error {
 
 /**
  * Checks what a route declares.
+ * @param pools which login roles it may name
  * @throws RouteDeclarationError `route_undeclared` naming method and path
  */
 export function declarationOf(
   methods: readonly string[],
   url: string,
   config: RouteDeclaration | undefined,
+  pools: readonly PoolName[] = ['app'],
 ): DeclaredRoute {
   const name = `${methods.join(', ')} ${url}`
   const refuse = (why: string): never => {
@@ -55,7 +57,8 @@ export function declarationOf(
   }
   // a look-alike, such as one from parsed JSON, is not an access (CWE-306)
   if (!isAccess(access)) return refuse('access must be made by can(), signedIn() or open().')
-  if (pool !== 'app' && pool !== 'identity') return refuse("pool must be 'app' or 'identity'.")
+  // the identity role reads every tenant's accounts: no application's handler runs as it (CWE-269)
+  if (!pools.includes(pool)) return refuse(`pool must be ${pools.map((each) => `'${each}'`).join(' or ')}.`)
   if (access.kind === 'open' && (first !== undefined || more || strict || config?.pool !== undefined)) {
     return refuse('an open route has no caller, so it has no first, more, pool or strict.')
   }

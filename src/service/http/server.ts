@@ -6,7 +6,7 @@ import type { Identity } from '../identity/identity.ts'
 import { answerError, answerProblems } from './answer-problems.ts'
 import { answerClientError } from './client-error.ts'
 import { createDrain, type Drain } from './drain.ts'
-import { guardPlugin } from './guard-plugin.ts'
+import { serviceGuardPlugin } from './guard-plugin.ts'
 import { takeJsonOnly } from './json-body.ts'
 import * as limits from './limits.ts'
 import { clientRequestId, type LogLevel, logOptions, newRequestId } from './log.ts'
@@ -123,7 +123,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     ...(metrics === undefined ? {} : { onDenial: (because: string) => metrics.denied(because) }),
   })
   takeJsonOnly(app)
-  await app.register(guardPlugin, {
+  await app.register(serviceGuardPlugin, {
     guard: options.guard,
     origin,
     tenantSources: options.tenantSources,

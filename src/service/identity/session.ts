@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { newSessionToken } from '../../core/guard/credential.ts'
 import type { Unit } from '../../core/guard/guard.ts'
+import { transactionOf } from '../../core/guard/identity-unit.ts'
 import type { Pool } from '../../core/database/pool.ts'
 import type { Row } from '../../core/database/statement.ts'
 import { IdentityError } from './errors.ts'
@@ -42,7 +43,7 @@ const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
 /** Ends the caller's session, at once and on the server (ASVS 7.4.1). @param unit identity pool, `signedIn()`, read-write */
 export async function signOut(unit: Unit): Promise<void> {
   const { userId, sessionId } = unit.caller
-  await unit.transaction.send(
+  await transactionOf(unit).send(
     [
       { statement: statements.sessionEnd, values: [sessionId, userId] },
       journalQuery({ event: 'signed_out', userId, sessionId }),
@@ -54,7 +55,7 @@ export async function signOut(unit: Unit): Promise<void> {
 /** The caller's live sessions, newest first (ASVS 7.5.2). @param unit identity pool, `signedIn()` */
 export async function listSessions(unit: Unit): Promise<SessionView[]> {
   const { userId, sessionId } = unit.caller
-  const { rows } = await unit.transaction.query(statements.sessionsOfUser, [userId])
+  const { rows } = await transactionOf(unit).query(statements.sessionsOfUser, [userId])
   return rows.map((row) => ({
     id: String(row.id),
     current: row.id === sessionId,
@@ -76,18 +77,18 @@ export async function listSessions(unit: Unit): Promise<SessionView[]> {
 export async function revokeSession(unit: Unit, id: string): Promise<void> {
   const { userId, sessionId } = unit.caller
   if (!UUID.test(id)) throw new IdentityError('session_not_found')
-  const { rowCount } = await unit.transaction.query(statements.sessionEnd, [id, userId])
+  const { rowCount } = await transactionOf(unit).query(statements.sessionEnd, [id, userId])
   if (rowCount === 0) throw new IdentityError('session_not_found')
   const entry = journalQuery({ event: 'session_revoked', userId, sessionId, details: { ended: id } })
-  await unit.transaction.send([entry], { commit: true })
+  await transactionOf(unit).send([entry], { commit: true })
 }
 
 /** Ends all of the caller's sessions, this one too. @returns how many */
 export async function revokeAll(unit: Unit): Promise<number> {
   const { userId, sessionId } = unit.caller
-  const { rowCount } = await unit.transaction.query(statements.sessionEndAll, [userId])
+  const { rowCount } = await transactionOf(unit).query(statements.sessionEndAll, [userId])
   const entry = journalQuery({ event: 'sessions_revoked', userId, sessionId, details: { count: rowCount } })
-  await unit.transaction.send([entry], { commit: true })
+  await transactionOf(unit).send([entry], { commit: true })
   return rowCount
 }
 
@@ -101,14 +102,14 @@ export async function revokeAll(unit: Unit): Promise<number> {
  */
 export async function chooseTenant(unit: Unit, tenant: string): Promise<SignedIn> {
   const { userId, sessionId: oldId } = unit.caller
-  const { rows } = await unit.transaction.query(statements.tenantsOfUser, [userId])
+  const { rows } = await transactionOf(unit).query(statements.tenantsOfUser, [userId])
   const tenants = rows.map(readTenant)
   const chosen = tenants.find(({ id, slug }) => slug === tenant || id === tenant.toLowerCase())
   if (chosen === undefined) throw new IdentityError('tenant_not_found')
   const { token, hash } = newSessionToken()
   const sessionId = randomUUID()
   const rotated = { event: 'tenant_chosen', userId, tenantId: chosen.id, sessionId, details: { ended: oldId } } as const
-  const [added] = await unit.transaction.send(
+  const [added] = await transactionOf(unit).send(
     [
       { statement: statements.sessionRotate, values: [sessionId, hash, oldId, userId, chosen.id] },
       { statement: statements.sessionEnd, values: [oldId, userId] },

@@ -3,6 +3,7 @@ import { StatementError } from '../../core/database/errors.ts'
 import type { Row } from '../../core/database/statement.ts'
 import type { Transaction } from '../../core/database/transaction.ts'
 import type { Unit } from '../../core/guard/guard.ts'
+import { transactionOf } from '../../core/guard/identity-unit.ts'
 import { type Grants, parseGrants } from '../../core/scope/grants.ts'
 import { parseEmail } from '../identity/email.ts'
 import { IdentityError } from '../identity/errors.ts'
@@ -35,7 +36,8 @@ export async function createInvitation(
   identity: Pick<Identity, 'keys' | 'settings' | 'onMail'>,
   input: { email: string; role: string },
 ): Promise<Invited> {
-  const { transaction, caller } = unit
+  const { caller } = unit
+  const transaction = transactionOf(unit)
   const { keys, settings } = identity
   const email = parseEmail(input.email)
   if (!ROLE.test(input.role)) throw new IdentityError('role_unknown')
@@ -87,7 +89,7 @@ export async function acceptInvitation(unit: Unit, input: { token: string }): Pr
   const secret = readSecret(input.token)
   if (secret?.purpose !== 'invitation') throw new IdentityError('token_invalid')
   const member = await callerAsMember(unit)
-  const joined = await joinByInvitation(unit.transaction, secret.hash, member)
+  const joined = await joinByInvitation(transactionOf(unit), secret.hash, member)
   if (joined === undefined) throw new IdentityError('token_invalid')
   return joined
 }

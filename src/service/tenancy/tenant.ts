@@ -3,6 +3,7 @@ import { StatementError } from '../../core/database/errors.ts'
 import type { Query } from '../../core/database/statement.ts'
 import type { Transaction } from '../../core/database/transaction.ts'
 import type { Unit } from '../../core/guard/guard.ts'
+import { transactionOf } from '../../core/guard/identity-unit.ts'
 import { IdentityError } from '../identity/errors.ts'
 import type { Identity, NewMember, TenantOfUser } from '../identity/identity.ts'
 import { journalQuery } from '../identity/journal.ts'
@@ -16,7 +17,7 @@ const SLUG = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/
 
 /** The caller's active tenants, by slug. @param unit identity pool, `signedIn()` */
 export async function listTenants(unit: Unit): Promise<TenantOfUser[]> {
-  const { rows } = await unit.transaction.query(statements.tenantsOfUser, [unit.caller.userId])
+  const { rows } = await transactionOf(unit).query(statements.tenantsOfUser, [unit.caller.userId])
   return rows.map(readTenant)
 }
 
@@ -32,7 +33,7 @@ export async function createTenant(
 ): Promise<TenantOfUser> {
   if (!identity.settings.signUpOpen) throw new IdentityError('sign_up_closed')
   const founder = await callerAsMember(unit)
-  return foundTenant(unit.transaction, tenant, founder)
+  return foundTenant(transactionOf(unit), tenant, founder)
 }
 
 /**
@@ -81,7 +82,7 @@ export function memberQueries(tenantId: string, role: string, member: NewMember)
 /** The caller's account, as a member to be. */
 export async function callerAsMember(unit: Unit): Promise<NewMember> {
   const { userId } = unit.caller
-  const { rows } = await unit.transaction.query(statements.userById, [userId])
+  const { rows } = await transactionOf(unit).query(statements.userById, [userId])
   const [row] = rows
   // a service account has no address and joins nothing by itself
   if (row === undefined || typeof row.email !== 'string') throw new IdentityError('person_required')

@@ -6,7 +6,7 @@ import { Denial } from '../../../src/core/guard/denial.ts'
 import { createGuard, type Guard, type UnitRequest } from '../../../src/core/guard/guard.ts'
 import { caller, sql } from '../../../src/core/guard/sql.ts'
 import { ScopeRefusal } from '../../../src/core/scope/refusals.ts'
-import { createScope, loadKernel } from '../../../src/core/scope/scope.ts'
+import { createScope, loadKernel, type Scope } from '../../../src/core/scope/scope.ts'
 import { defaultRoles, serviceManifest } from '../../../src/service/tenancy/manifest.ts'
 import { createTestDatabase, type TestDatabase } from '../../postgres.ts'
 import { seedTwoTenants, type TwoTenants } from '../../two-tenants.ts'
@@ -280,10 +280,18 @@ describe('a unit of work', () => {
 
   it('cannot write on a read-only route, whatever reaches the database', async () => {
     const token = await tenants.session(tenants.acme.users.owner.id, tenants.acme.id)
+    // a first wall that has fallen: it takes a write for a read
+    const scope = createScope({ manifest: serviceManifest, dialect: 'postgresql' })
+    const text = `UPDATE tenancy.teams SET name = 'x'`
+    const fallen: Scope = {
+      scope: (given, grants) =>
+        given === text
+          ? { verb: 'update', readOnly: true, text, name: 'fallen', slots: [], valueCount: 0, checks: [] }
+          : scope.scope(given, grants),
+    }
+    const weak = createGuard({ pools, scope: fallen })
     for (const more of [{}, { first: () => sql`SELECT id FROM teams`, more: true }]) {
-      const write = guard.run(request(token, can('team:read'), { readOnly: true, ...more }), ({ transaction }) =>
-        transaction.query({ name: '', text: `UPDATE tenancy.teams SET name = 'x'` }),
-      )
+      const write = weak.run(request(token, can('team:read'), { readOnly: true, ...more }), ({ db }) => db.query(text))
       await expect(write).rejects.toMatchObject({ sqlstate: '25006' })
     }
   })

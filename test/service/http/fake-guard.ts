@@ -63,7 +63,6 @@ function unitOf(rows: Row[] | undefined, after: (() => void | Promise<void>)[]):
     caller,
     first: rows === undefined ? undefined : result,
     db: { query: async () => result, last: async () => result },
-    transaction: undefined as unknown as Unit['transaction'],
     afterCommit: (task) => void after.push(task),
   }
 }

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Access, can, minutes, open, signedIn } from '../../../src/core/guard/access.ts'
 import { body, caller as fromCaller, param, query, sql } from '../../../src/core/guard/sql.ts'
 import { answerProblems } from '../../../src/service/http/answer-problems.ts'
-import { guardPlugin } from '../../../src/service/http/guard-plugin.ts'
+import { guardPlugin, serviceGuardPlugin } from '../../../src/service/http/guard-plugin.ts'
 import type { DeclaredRoute } from '../../../src/service/http/route-declaration.ts'
 import { bearer, caller, type FakeGuard, fakeGuard, token } from './fake-guard.ts'
 
@@ -14,10 +14,10 @@ let app: FastifyInstance
 let guard: FakeGuard
 let routes: readonly DeclaredRoute[]
 
-async function guardedApp(): Promise<FastifyInstance> {
+async function guardedApp(plugin = guardPlugin): Promise<FastifyInstance> {
   const made = fastify()
   answerProblems(made, { routes: () => routes })
-  await made.register(guardPlugin, {
+  await made.register(plugin, {
     guard,
     origin,
     onRoutes: (found: readonly DeclaredRoute[]) => {
@@ -69,13 +69,18 @@ describe('a route without a proper declaration stops the start, by name', () => 
     [
       'a pool on an open route',
       /an open route has no caller/,
-      (a) => a.get('/x', { config: { access: open('nothing to hide'), pool: 'identity' } }, handler),
+      (a) => a.get('/x', { config: { access: open('nothing to hide'), pool: 'app' } }, handler),
     ],
     ['more without first', /more says/, (a) => a.get('/x', { config: { access: signedIn(), more: true } }, handler)],
     [
       'first that is text',
       /first must be made by/,
       (a) => a.get('/x', { config: { access: signedIn(), first: 'SELECT 1' as never } }, handler),
+    ],
+    [
+      'the identity role',
+      /GET \/x: pool must be 'app'/,
+      (a) => a.get('/x', { config: { access: signedIn(), pool: 'identity' } }, handler),
     ],
     [
       'an unknown pool',
@@ -128,6 +133,8 @@ describe('a route without a proper declaration stops the start, by name', () => 
 
 describe('a guarded route', () => {
   it('asks for what it declares', async () => {
+    await app.close()
+    app = await guardedApp(serviceGuardPlugin)
     const access = can('invoice:read').within(minutes(5))
     app.get(
       '/i/:id',

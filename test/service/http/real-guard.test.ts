@@ -2,7 +2,8 @@ import fastify, { type FastifyInstance } from 'fastify'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createPool, type Pool } from '../../../src/core/database/pool.ts'
 import { can, signedIn } from '../../../src/core/guard/access.ts'
-import { createGuard } from '../../../src/core/guard/guard.ts'
+import { createGuard, type Unit } from '../../../src/core/guard/guard.ts'
+import { transactionOf } from '../../../src/core/guard/identity-unit.ts'
 import { caller, param, sql } from '../../../src/core/guard/sql.ts'
 import { createScope, loadKernel } from '../../../src/core/scope/scope.ts'
 import { answerProblems } from '../../../src/service/http/answer-problems.ts'
@@ -39,6 +40,20 @@ beforeEach(async () => {
   headers = { authorization: `Bearer ${await tenants.session(tenants.acme.users.owner.id, tenants.acme.id)}` }
 })
 afterEach(() => app.close())
+
+/** Every property, own or inherited, at any depth, that looks as if it ran a statement. */
+function runners(value: unknown, path: string, seen: Set<unknown>): string[] {
+  if (typeof value !== 'object' || value === null || seen.has(value)) return []
+  seen.add(value)
+  const names = new Set<string>()
+  for (let part: unknown = value; part !== null && part !== Object.prototype; part = Object.getPrototypeOf(part)) {
+    for (const name of Reflect.ownKeys(part as object)) names.add(String(name))
+  }
+  return [...names].flatMap((name) => [
+    ...(/^(query|send|begin|transaction)$/.test(name) ? [`${path}.${name}`] : []),
+    ...runners((value as Record<string, unknown>)[name], `${path}.${name}`, seen),
+  ])
+}
 
 const teams = async (slug: string): Promise<number> =>
   (await database.owner('SELECT 1 FROM tenancy.teams WHERE slug = $1', [slug])).length
@@ -118,6 +133,21 @@ describe('a guarded handler on a real database', () => {
     for (let again = 0; again < 3; again++) {
       expect((await app.inject({ url: '/x/core', headers })).json()).toEqual([{ id: tenants.acme.teamId }])
     }
+  })
+
+  it('reaches no statement but through its scoped database', async () => {
+    let run: Unit | undefined
+    const found: string[] = []
+    app.get('/x', { config: { access: access(), first: sql`SELECT id FROM teams`, more: true } }, async (request) => {
+      run = request.unit
+      found.push(...runners(request.unit, 'unit', new Set([request.db])))
+      return null
+    })
+    expect((await app.inject({ url: '/x', headers })).statusCode).toBe(200)
+    expect(found).toEqual([])
+    expect(() => transactionOf(run as Unit)).toThrow('identity pool')
+    // what runs statements is recognised
+    expect(runners({ deep: Object.create({ query: () => 1 }) }, 'unit', new Set())).toEqual(['unit.deep.query'])
   })
 
   it('holds nothing of the app’s without a tenant', async () => {
