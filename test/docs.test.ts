@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
@@ -8,6 +9,27 @@ import { parseIdentitySettings } from '../src/service/identity/settings.ts'
 import { nameOf, sectionOf, settings } from '../src/service/settings.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
+
+it('the example of docs/library.md compiles', () => {
+  const [, example = ''] = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(root, 'docs/library.md'), 'utf8')) ?? []
+  expect(example).toContain('createApp')
+  // beside the sources, so that it finds them and their dependencies
+  const directory = mkdtempSync(join(root, 'test/.example-'))
+  try {
+    const source = example
+      .replaceAll("'holdfast'", "'../../src/index.ts'")
+      .replaceAll("'holdfast/fastify'", "'../../src/fastify.ts'")
+    writeFileSync(join(directory, 'example.ts'), source)
+    writeFileSync(
+      join(directory, 'tsconfig.json'),
+      JSON.stringify({ extends: '../../tsconfig.json', include: ['example.ts'] }),
+    )
+    const { status, stdout } = spawnSync('npx', ['tsc', '-p', directory, '--noEmit'], { cwd: root, encoding: 'utf8' })
+    expect({ status, stdout }).toEqual({ status: 0, stdout: '' })
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+})
 
 it('the example of docs/configuration.md is a configuration', async () => {
   const [, example = ''] = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(root, 'docs/configuration.md'), 'utf8')) ?? []

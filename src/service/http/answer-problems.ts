@@ -4,15 +4,17 @@ import { documentOf, PROBLEM_TYPE, type Problem, problem } from './problem.ts'
 import { problemOf } from './problem-of.ts'
 import type { DeclaredRoute } from './route-declaration.ts'
 
+/** What the answers may draw on; all of it may be left out. */
 export type AnswerProblemsOptions = {
-  /** All routes, once they are known: tells 405 from 404. */
-  readonly routes: () => readonly DeclaredRoute[]
+  /** All routes, once they are known: tells 405 from 404; without them there is no 405. */
+  readonly routes?: () => readonly DeclaredRoute[]
   /** Told of each denial's true reason, for metrics. */
   readonly onDenial?: (because: string) => void
 }
 
 /** Makes every error of the application a problem (RFC 9457); what a client must not know goes to the log. */
-export function answerProblems(app: FastifyInstance, { routes, onDenial }: AnswerProblemsOptions): void {
+export function answerProblems(app: FastifyInstance, options: AnswerProblemsOptions = {}): void {
+  const { routes = () => [], onDenial } = options
   app.setErrorHandler((error, request, reply) => {
     if (error instanceof Denial) {
       request.log.info({ because: error.because }, 'denied')
