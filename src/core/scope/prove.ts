@@ -367,7 +367,7 @@ function isConfinement(scene: Scene, part: unknown, { table, alias }: Target, ki
   const column = kind === 'tenant' ? table.tenant : table.owner
   const { kind: operation, name, lexpr, rexpr } = ((part as Struct | undefined)?.['A_Expr'] ?? {}) as Struct
   if (operation !== 'AEXPR_OP' || list(name).map(textOf).join('.') !== 'pg_catalog.=') return false
-  const fields = list(((lexpr as Struct)['ColumnRef'] as Struct | undefined)?.['fields']).map(textOf)
+  const fields = list(((lexpr as Struct | undefined)?.['ColumnRef'] as Struct | undefined)?.['fields']).map(textOf)
   const isColumn = fields.length === 2 && fields[0] === alias && fields[1] === column
   return isColumn && isScope(scene, rexpr, table, column, kind)
 }

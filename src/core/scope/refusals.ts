@@ -33,6 +33,24 @@ export const refusalCodes = {
 /** A code of {@link ScopeRefusal}. */
 export type ScopeRefusalCode = keyof typeof refusalCodes
 
+/** How to write it instead, where nothing more exact is said: what is refused most. */
+const usualHints: Partial<Record<ScopeRefusalCode, string>> = {
+  text_malformed: 'give values as parameters, not within the text',
+  identifier_not_ascii: 'name tables, columns and aliases in ASCII; literals may hold any letter',
+  not_one_statement: 'send each statement by a call of its own',
+  statement_not_accepted: 'transactions and settings are the guard’s, changes of the schema a migration’s',
+  construct_not_accepted: 'write it with plain SELECT, INSERT, UPDATE or DELETE; README.md says what is left for later',
+  function_not_accepted: 'compute it in the handler, or with one of the functions of vocabulary.ts',
+  operator_not_accepted: 'use one of the operators of vocabulary.ts, bare or as OPERATOR(pg_catalog.…)',
+  type_not_accepted: 'cast to a base type of pg_catalog; a parameter takes the column’s type without a cast',
+  relation_unknown: 'add the table to the manifest, or check its schema',
+  relation_shared: 'shared tables are written by migrations',
+  column_unknown: 'add the column to the manifest, or check its spelling',
+  tenant_not_assignable: 'leave the tenant column out; a row stays in the tenant that it was made in',
+  owner_not_assignable: 'leave the owner column out; only reach tenant with the permission reassign changes it',
+  not_proven: 'write it more plainly: name each column with its table’s alias',
+}
+
 /**
  * A statement that was not sent. `position` and `hint` are for whoever wrote it; nothing here ever echoes a value or
  * another tenant's data (CWE-209).
@@ -52,6 +70,6 @@ export class ScopeRefusal extends Error {
     super(refusalCodes[code], options.cause === undefined ? {} : { cause: options.cause })
     this.code = code
     this.position = options.position
-    this.hint = options.hint
+    this.hint = options.hint ?? usualHints[code]
   }
 }

@@ -133,6 +133,15 @@ describe('the databases, asked', () => {
   })
 })
 
+it.each([
+  'DELETE FROM docs WHERE OPERATOR(pg_catalog.=) true',
+  'UPDATE docs SET title = $1 WHERE OPERATOR(pg_catalog.=) $2',
+  'DELETE FROM docs WHERE - 1',
+])('answers %s', (text) => {
+  // an operator with no left side, where the owner's confinement is looked for
+  expect(() => attempt(text)).not.toThrow()
+})
+
 describe('texts that go deep', () => {
   const deepest: [name: string, text: string][] = [
     ['NOT', `SELECT ${'NOT '.repeat(1_490)}true`],
