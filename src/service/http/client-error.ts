@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http'
+import { type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { documentOf, type HttpProblemCode, PROBLEM_TYPE, problem } from './problem.ts'
 
@@ -15,8 +15,10 @@ const PROBLEMS: Readonly<Record<string, HttpProblemCode>> = {
  */
 export function answerClientError(error: Error & { code?: string }, socket: Socket, newId: () => string): void {
   // Node hangs the answer under way here; its own handler looks at it too
-  const { _httpMessage: underway } = socket as Socket & { _httpMessage?: { headersSent: boolean } | null }
-  if (error.code === 'ECONNRESET' || !socket.writable || underway?.headersSent === true) {
+  const { _httpMessage: underway } = socket as Socket & { _httpMessage?: ServerResponse | null }
+  // a request that arrived whole may be at work, and its answer is not this one: what it wrote is saved all the same
+  const busy = underway?.headersSent === true || underway?.req.complete === true
+  if (error.code === 'ECONNRESET' || !socket.writable || busy) {
     socket.destroy()
     return
   }

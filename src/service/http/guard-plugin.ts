@@ -8,6 +8,8 @@ import { resolveValues } from '../../core/guard/sql.ts'
 import { selectTenant, type TenantSources } from '../../core/guard/tenant-selection.ts'
 import type { Result } from '../../core/database/statement.ts'
 import { isSafe, refuseCrossSite } from './cross-site.ts'
+import { HEADERS_COUNT } from './limits.ts'
+import { HttpProblem } from './problem.ts'
 import { markOf } from './reply-mark.ts'
 import { type DeclaredRoute, declarationOf, type RouteDeclaration, RouteDeclarationError } from './route-declaration.ts'
 import { readRoutes, routeKey } from './route-inventory.ts'
@@ -90,6 +92,8 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
     if (unit !== undefined) return unit
     throw new GuardMisuse('caller, db, first and unit are there inside a guarded handler only, until it has returned.')
   }
+  // past its limit Node drops headers in silence: a second credential, or what a proxy has added at the end (CWE-444)
+  app.server.maxHeadersCount = 0
   app.decorateRequest('unit', { getter: unitGetter })
   app.decorateRequest('caller', { getter: callerGetter })
   app.decorateRequest('db', { getter: dbGetter })
@@ -134,6 +138,7 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
 
   // Before the body is read: a request without a credential costs nothing (CWE-400).
   app.addHook('onRequest', async (request) => {
+    if (request.raw.rawHeaders.length > 2 * HEADERS_COUNT) throw new HttpProblem('headers_too_large')
     if (request.is404) return
     const declared = declaredOf(request)
     if (declared.access.kind === 'open') return

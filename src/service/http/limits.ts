@@ -6,6 +6,8 @@
 export const BODY_BYTES = 64 * 1024
 /** Longest request line and headers together, in bytes: Node's own default, said so that it stays. */
 export const HEADER_BYTES = 16 * 1024
+/** Most headers of a request: browsers and a chain of proxies send about thirty. */
+export const HEADERS_COUNT = 100
 /** Longest path parameter, in characters: an id has 36, a slug 32. */
 export const PARAMETER_CHARACTERS = 128
 /** All headers must be there by then, in milliseconds (slowloris). */

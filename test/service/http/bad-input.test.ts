@@ -109,6 +109,11 @@ describe('bad input is answered with a problem, and reaches no handler', () => {
       431,
       'headers_too_large',
     ],
+    ['101 headers', get('/v1/me', 'a:\r\n'.repeat(99)), 431, 'headers_too_large'],
+    // Node by default drops what follows the 2,000th in silence
+    ['a second credential behind 2,000', get('/v1/me', `${'a:\r\n'.repeat(1_998)}${AUTH}`), 431, 'headers_too_large'],
+    ['101 headers to nowhere', get('/nope', 'a:\r\n'.repeat(99)), 431, 'headers_too_large'],
+    ['101 headers on an open route', get('/health', 'a:\r\n'.repeat(99)), 431, 'headers_too_large'],
     ['a long path', get(`/v1/${'x'.repeat(20_000)}`), 431, 'headers_too_large'],
     ['a header with NUL', get('/v1/me', 'x-nul: a\0b\r\n'), 400, 'malformed_request'],
     ['a header without a name', get('/v1/me', ': x\r\n'), 400, 'malformed_request'],
@@ -171,6 +176,41 @@ describe('bad input is answered with a problem, and reaches no handler', () => {
     const chunk = `4000\r\n${'x'.repeat(0x4000)}\r\n`
     const untold = await raw(`${head}transfer-encoding: chunked\r\n\r\n${chunk.repeat(640)}`)
     expect([untold.status, untold.body['code']]).toEqual([413, 'body_too_large'])
+  })
+
+  it('takes 100 headers, and drops none that a proxy has added at the end', async () => {
+    expect((await raw(get('/nope', 'a:\r\n'.repeat(98)))).status).toBe(404)
+    const behind = await fakeServer({ trustedProxies: ['127.0.0.1'] })
+    await behind.app.listen({ host: '127.0.0.1', port: 0 })
+    const own = port
+    port = (behind.app.server.address() as { port: number }).port
+    await raw(get('/v1/me', `${'a:\r\n'.repeat(2_100)}x-forwarded-for: 203.0.113.9\r\n`))
+    port = own
+    await behind.app.close()
+    expect(behind.lines().find(({ msg }) => msg === 'answered')).toMatchObject({ status: 431, address: '203.0.113.9' })
+  })
+
+  it('does not say of a request under way that it was malformed, because of what follows it', async () => {
+    const { guard } = server
+    const endings = guard.endings.length
+    const run = guard.run
+    guard.rows = [{ user_id: 'u', display_name: 'd', email: 'e' }]
+    let started = 0
+    guard.run = async (request, work) => {
+      started++
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      return run(request, work)
+    }
+    const body = json({ display_name: 'Ada' })
+    const write = `PATCH /v1/me HTTP/1.1\r\nhost: x\r\n${AUTH}content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
+    try {
+      expect((await raw(`${write}GARBAGE\r\n\r\n`)).text).toBe('')
+      await expect.poll(() => guard.endings.length - endings).toBe(started)
+      expect((await raw(write)).status).toBe(200)
+    } finally {
+      guard.run = run
+      guard.rows = []
+    }
   })
 
   it('does not take a request that was smuggled behind a broken one', async () => {
