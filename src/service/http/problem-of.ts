@@ -74,7 +74,7 @@ function ofDatabase(error: DatabaseError): JudgedError {
   return error.status === 503 ? fault('unavailable', retry) : fault('internal_error')
 }
 
-/** Fastify's own errors by their code; what else has a 4xx status is a malformed request. */
+/** Fastify's own errors by their code; what else has a 4xx status, such as an application's own error, keeps it. */
 const FRAMEWORK_PROBLEMS: Readonly<Record<string, HttpProblemCode>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'body_too_large',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
@@ -103,16 +103,31 @@ function ofFramework(error: unknown): JudgedError | undefined {
   }
   const known = FRAMEWORK_PROBLEMS[String(code)]
   if (known !== undefined) return expected(problem(known))
-  if (typeof statusCode !== 'number' || statusCode < 400 || statusCode > 499) return undefined
-  return expected(problem(BY_STATUS[statusCode] ?? 'malformed_request'))
+  if (typeof statusCode !== 'number' || !Number.isInteger(statusCode) || statusCode < 400 || statusCode > 499) {
+    return undefined
+  }
+  const byStatus = BY_STATUS[statusCode]
+  // what its message says was not written for a client (CWE-209)
+  if (byStatus === undefined) {
+    return expected({ status: statusCode, code: 'request_refused', detail: 'The request was refused.' })
+  }
+  return expected(problem(byStatus, statusCode === 401 ? { headers: { 'www-authenticate': SIGN_IN_CHALLENGE } } : {}))
 }
 
 const BY_STATUS: Readonly<Record<number, HttpProblemCode>> = {
+  400: 'malformed_request',
+  401: 'unauthenticated',
+  403: 'forbidden',
   404: 'not_found',
+  405: 'method_not_allowed',
   408: 'request_timeout',
+  409: 'conflict',
   413: 'body_too_large',
   414: 'path_too_long',
   415: 'unsupported_media_type',
+  417: 'expectation_failed',
+  422: 'unprocessable',
+  429: 'too_many_requests',
   431: 'headers_too_large',
 }
 

@@ -1,3 +1,5 @@
+import { STATUS_CODES } from 'node:http'
+
 /** A problem as a client gets it (RFC 9457), with a stable `code`. */
 export type ProblemDocument = {
   readonly type: string
@@ -40,6 +42,8 @@ export const httpProblems = {
   malformed_path: { status: 400, detail: 'The path is not well-formed.' },
   validation_failed: { status: 400, detail: 'The request does not fit the schema; see errors.' },
   body_unexpected: { status: 400, detail: 'This request takes no body.' },
+  unauthenticated: { status: 401, detail: 'Sign in to use this resource.' },
+  forbidden: { status: 403, detail: 'You may not do this.' },
   not_on_team: { status: 403, detail: 'Only those who are on the team may see this.' },
   not_found: { status: 404, detail: 'There is no such resource.' },
   method_not_allowed: { status: 405, detail: 'The resource does not know this method.' },
@@ -52,6 +56,7 @@ export const httpProblems = {
   expectation_failed: { status: 417, detail: 'The expectation cannot be met.' },
   unprocessable: { status: 422, detail: 'A value cannot be used.' },
   unstorable_text: { status: 422, detail: 'A text holds a character that cannot be stored.' },
+  too_many_requests: { status: 429, detail: 'Too many requests. Try again later.' },
   headers_too_large: { status: 431, detail: 'The headers are too large.' },
   internal_error: {
     status: 500,
@@ -86,7 +91,7 @@ export class HttpProblem extends Error {
 export function documentOf({ status, code, detail, errors }: Problem, requestId: string): ProblemDocument {
   return {
     type: `urn:holdfast:problem:${code}`,
-    title: TITLES[status] ?? 'Error',
+    title: TITLES[status] ?? STATUS_CODES[status] ?? 'Error',
     status,
     code,
     ...(detail === undefined ? {} : { detail }),

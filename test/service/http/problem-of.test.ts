@@ -56,7 +56,25 @@ describe('what a client learns of an error', () => {
     ["a developer's statement", new ScopeRefusal('relation_unknown', { hint: SECRET }), 500, 'internal_error'],
     ['anything', new TypeError(SECRET), 500, 'internal_error'],
     ['anything with a status of its own', Object.assign(new Error(SECRET), { statusCode: 502 }), 500, 'internal_error'],
-    ['a framework error', Object.assign(new Error(SECRET), { statusCode: 418 }), 400, 'malformed_request'],
+    ...(
+      [
+        [400, 'malformed_request'],
+        [401, 'unauthenticated'],
+        [403, 'forbidden'],
+        [404, 'not_found'],
+        [409, 'conflict'],
+        [418, 'request_refused'],
+        [422, 'unprocessable'],
+        [429, 'too_many_requests'],
+        [499, 'request_refused'],
+      ] as const
+    ).map(([status, code]): [string, unknown, number, string] => [
+      `an application’s own ${status}`,
+      Object.assign(new Error(SECRET), { statusCode: status }),
+      status,
+      code,
+    ]),
+    ['a status that is none', Object.assign(new Error(SECRET), { statusCode: 404.5 }), 500, 'internal_error'],
     ['no error at all', SECRET, 500, 'internal_error'],
     ['undefined', undefined, 500, 'internal_error'],
   ]
@@ -130,6 +148,12 @@ describe('a challenge', () => {
   ]
   it.each(cases)('of %s', (because, options, header) => {
     expect(problemOf(new Denial(because, options)).problem.headers?.['www-authenticate']).toBe(header)
+  })
+
+  it('comes with an application’s own 401, which RFC 9110 asks for', () => {
+    expect(problemOf(Object.assign(new Error('no'), { statusCode: 401 })).problem.headers).toEqual({
+      'www-authenticate': 'Bearer realm="holdfast"',
+    })
   })
 
   it('comes with a failed sign-in too', () => {
