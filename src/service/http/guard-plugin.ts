@@ -164,6 +164,12 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
     throw misuse(request, UNJUDGED)
   })
 
+  // beyond recall, so it is told at least: `reply.hijack()` and `reply.raw` pass all that is above
+  app.addHook('onResponse', async (request, reply) => {
+    if (reply.statusCode >= 400 || !reply.raw.headersSent || finished.has(request) || told.has(request)) return
+    if (request.is404 || declaredOf(request).access.kind !== 'open') misuse(request, PAST)
+  })
+
   function guarded(handler: RouteHandlerMethod): RouteHandlerMethod {
     return function guardedHandler(this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) {
       const declared = declaredOf(request)
@@ -202,9 +208,8 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
         try {
           const value: unknown = await handler.call(instance, request, reply)
           // thrown inside the unit, so that it is rolled back
-          if (value === reply || leaked.has(request) || reply.sent || reply.raw.headersSent) {
-            throw new GuardMisuse(SENT_ITSELF)
-          }
+          if (leaked.has(request)) throw new GuardMisuse(SENT_ITSELF)
+          if (value === reply || reply.sent || reply.raw.headersSent) throw misuse(request, SENT_ITSELF)
           return value
         } finally {
           units.delete(request)
@@ -237,8 +242,15 @@ const SENT_ITSELF =
 const UNJUDGED =
   'an answer that no finished unit made was withheld: on a guarded route only the handler answers, and a 404 handler says 404.'
 
+const PAST =
+  'an answer that no finished unit made has left by reply.hijack() or reply.raw: nobody had judged its caller.'
+
+/** Requests whose misuse is in the log. */
+const told = new WeakSet<FastifyRequest>()
+
 /** Tells the developer by the log, which the client's answer does not. */
 function misuse(request: FastifyRequest, why: string): GuardMisuse {
+  told.add(request)
   request.log.error(`${request.method} ${request.routeOptions.url ?? '(no route)'}: ${why}`)
   return new GuardMisuse(why)
 }

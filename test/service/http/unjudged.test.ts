@@ -128,6 +128,40 @@ describe('a 404 handler cannot answer as if there were a route', () => {
   })
 })
 
+describe('an answer past Fastify is beyond recall, and told to the developer', () => {
+  const hijack = (reply: FastifyReply): void => {
+    reply.hijack()
+    reply.raw.end('raw')
+  }
+  const end = (reply: FastifyReply): void => void reply.raw.end('raw')
+  it.each<[string, Send]>([
+    ['hijack', hijack],
+    ['raw.end', end],
+  ])('in a handler: %s', async (_, answer) => {
+    app.get('/x/:id', { config }, async (_request, reply) => answer(reply))
+    await app.inject({ url: '/x/7', headers: bearer })
+    await expect.poll(() => guard.endings).toEqual(['rolled back'])
+    expect(log).toMatch(/GET \/x\/:id: a guarded handler must return its payload/)
+    expect(log).not.toContain('/x/7')
+  })
+
+  it.each<[string, Send]>([
+    ['hijack', hijack],
+    ['raw.end', end],
+  ])('in a hook: %s', async (_, answer) => {
+    forge()
+    app.get('/x/:id', { config, preHandler: async (_request, reply) => answer(reply) }, async () => ({}))
+    await app.inject({ url: '/x/7', headers: bearer })
+    await expect.poll(() => log).toMatch(/GET \/x\/:id: an answer that no finished unit made/)
+  })
+
+  it('unless it is an open route’s', async () => {
+    app.get('/x', { config: { access: open('nothing to hide') } }, async (_, reply) => hijack(reply))
+    expect((await app.inject('/x')).body).toBe('raw')
+    expect(log).toBe('')
+  })
+})
+
 describe('a finished unit’s answer leaves as it is', () => {
   it.each<[string, (reply: FastifyReply) => unknown, number, string]>([
     ['an object', () => ({ ok: 1 }), 200, '{"ok":1}'],
