@@ -34,11 +34,8 @@ const ANSWERS = {
   tenant_unknown: NOT_FOUND,
   tenant_not_active: NOT_FOUND,
   not_a_member: NOT_FOUND,
-  tenant_not_selected: {
-    status: 400,
-    code: 'tenant_not_selected',
-    message: 'Choose a tenant first: POST /v1/session/tenant.',
-  },
+  tenant_not_selected: { status: 400, code: 'tenant_not_selected', message: 'Choose a tenant first.' },
+  host_malformed: { status: 400, code: 'malformed_request', message: 'The request is not well-formed.' },
   tenant_sources_disagree: {
     status: 400,
     code: 'tenant_sources_disagree',

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import { valuesOf } from './credential.ts'
 import { Denial } from './denial.ts'
 
-/** Where a request may name a tenant from. A client's own header, query or body is never a source (CWE-639, B4). */
+/** Where a request may name a tenant from. A client's own header, query or body is never a source (CWE-639). */
 export type TenantSources = {
   /** `example.com`: then `acme.example.com` names the tenant `acme` */
   readonly baseDomain?: string
@@ -32,8 +32,12 @@ export type TenantEvidence = {
   readonly peerVerified: boolean
 }
 
+/** `host[:port]` of a name or an IP literal (RFC 9110 section 7.2), in the letters that DNS names have. */
+const HOST = /^(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i
+
 /**
- * @throws Denial `tenant_sources_disagree` (400) when a source is there twice
+ * @throws Denial `tenant_sources_disagree` (400) when a source is there twice, `host_malformed` (400) when the Host that
+ *   would name a tenant is no `host[:port]`: it must not pass for one that names none
  */
 export function selectTenant(sources: TenantSources, { rawHeaders, peerVerified }: TenantEvidence): TenantSelection {
   const selectors: string[] = []
@@ -41,7 +45,9 @@ export function selectTenant(sources: TenantSources, { rawHeaders, peerVerified 
   if (sources.baseDomain !== undefined) {
     const hosts = valuesOf(rawHeaders, 'host')
     if (hosts.length > 1) throw new Denial('tenant_sources_disagree')
-    const slug = subdomainOf(hosts[0] ?? '', sources.baseDomain)
+    const [host] = hosts
+    if (host !== undefined && !HOST.test(host)) throw new Denial('host_malformed')
+    const slug = subdomainOf(host ?? '', sources.baseDomain)
     if (slug !== undefined) selectors.push(slug)
   }
   if (sources.proxy !== undefined) {

@@ -11,7 +11,8 @@ export function isSafe(method: string): boolean {
 
 /**
  * Refuses a request that another site made a browser send with its cookie (CWE-352, ASVS 3.5.1). A browser says where a
- * request comes from in Sec-Fetch-Site; an older one in Origin; one that says nothing is refused.
+ * request comes from in Sec-Fetch-Site and Origin, an older one in Origin alone: all that it says must hold, and one that
+ * says nothing is refused.
  *
  * @param origin the configured origin, such as `https://app.example.com`
  * @throws Denial `cross_site_request` (403)
@@ -20,9 +21,9 @@ export function refuseCrossSite(rawHeaders: readonly string[], origin: string): 
   const sites = valuesOf(rawHeaders, 'sec-fetch-site')
   const origins = valuesOf(rawHeaders, 'origin')
   // `none`: the user's own doing, such as a bookmark. `same-site` is another subdomain, which may be somebody else's.
-  const proven =
-    sites.length > 0
-      ? sites.length === 1 && (sites[0] === 'same-origin' || sites[0] === 'none')
-      : origins.length === 1 && origins[0] === origin
-  if (!proven) throw new Denial('cross_site_request')
+  const siteProven = sites.length === 1 && (sites[0] === 'same-origin' || sites[0] === 'none')
+  const originProven = origins.length === 1 && origins[0] === origin
+  // whichever is there must hold, and one must be
+  const refused = (sites.length > 0 && !siteProven) || (origins.length > 0 && !originProven)
+  if (refused || sites.length + origins.length === 0) throw new Denial('cross_site_request')
 }

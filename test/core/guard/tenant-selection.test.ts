@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { Denial } from '../../../src/core/guard/denial.ts'
+import type { DenialReason } from '../../../src/core/guard/denial.ts'
 import { selectTenant, type TenantSources } from '../../../src/core/guard/tenant-selection.ts'
 
 const secret = 'a-shared-secret-of-the-proxy-that-is-long'
@@ -13,6 +13,7 @@ type Case = {
   peer?: boolean
   selectors?: string[]
   ignored?: boolean
+  because?: DenialReason
 }
 
 const cases: Case[] = [
@@ -27,6 +28,29 @@ const cases: Case[] = [
     selectors: ['a.b'],
   },
   { name: 'no host', headers: [], selectors: [] },
+  { name: 'an address with a port', headers: ['host', '[::1]:7070'], selectors: [] },
+  ...[
+    'acme.example.com:x',
+    'acme.example.com:80:80',
+    'acme.example.com:',
+    'acme.example.com:123456',
+    'acme.example.com/',
+    'acme.example.com, globex.example.com',
+    'acme.example.com acme',
+    'user@acme.example.com',
+    'acme.example.com..',
+    '..example.com',
+    'acme.example.com%2e',
+    'acme\u0131.example.com',
+    '',
+  ].map(
+    (host): Case => ({
+      name: `a host that is none: ${JSON.stringify(host)}`,
+      headers: ['host', host],
+      because: 'host_malformed',
+    }),
+  ),
+  { name: 'a host that is none, and no base configured', sources: {}, headers: ['host', 'a b'], selectors: [] },
   { name: 'two hosts', headers: ['host', 'a.example.com', 'host', 'b.example.com'] },
   { name: 'no base configured', sources: {}, headers: ['host', 'acme.example.com'], selectors: [] },
   { name: 'a client that sends the header', headers: ['x-tenant', 'acme'], selectors: [], ignored: true },
@@ -66,9 +90,12 @@ const cases: Case[] = [
 ]
 
 describe('the tenant that a request names', () => {
-  it.each(cases)('$name', ({ sources = all, headers, peer = false, selectors, ignored = false }) => {
-    const select = () => selectTenant(sources, { rawHeaders: headers, peerVerified: peer })
-    if (selectors === undefined) expect(select).toThrow(new Denial('tenant_sources_disagree'))
-    else expect(select()).toEqual({ selectors, ignored })
-  })
+  it.each(cases)(
+    '$name',
+    ({ sources = all, headers, peer = false, selectors, ignored = false, because = 'tenant_sources_disagree' }) => {
+      const select = () => selectTenant(sources, { rawHeaders: headers, peerVerified: peer })
+      if (selectors === undefined) expect(select).toThrow(expect.objectContaining({ because, status: 400 }))
+      else expect(select()).toEqual({ selectors, ignored })
+    },
+  )
 })

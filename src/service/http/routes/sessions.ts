@@ -67,7 +67,8 @@ export function sessionRoutes(app: FastifyInstance): void {
       config: { access: signedIn(), pool: 'identity' },
       schema: {
         summary: 'Choose the tenant that I work in',
-        description: 'Gives a new token; the old one ends.',
+        description:
+          'Gives a new token; the old one ends. This is what a request needs that is answered `tenant_not_selected`.',
         tags: ['session'],
         body: choice,
         response: { 200: signedInView },
