@@ -55,6 +55,7 @@ export const httpProblems = {
   unsupported_media_type: { status: 415, detail: 'Send application/json in UTF-8.' },
   expectation_failed: { status: 417, detail: 'The expectation cannot be met.' },
   unprocessable: { status: 422, detail: 'A value cannot be used.' },
+  team_name_invalid: { status: 422, detail: 'The name needs 1 to 200 printable characters.' },
   unstorable_text: { status: 422, detail: 'A text holds a character that cannot be stored.' },
   too_many_requests: { status: 429, detail: 'Too many requests. Try again later.' },
   headers_too_large: { status: 431, detail: 'The headers are too large.' },

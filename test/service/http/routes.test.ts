@@ -140,6 +140,13 @@ describe('POST /v1/teams', () => {
     expect(statuses).toEqual([201, 201, 409])
   })
 
+  it('is 422 for a name of nothing', async () => {
+    const body = { slug: 'nameless', name: '\u200b' }
+    const answer = await room.call('POST', '/teams', { token: as('acme owner'), body })
+    expect(answer).toMatchObject({ status: 422, body: { code: 'team_name_invalid' } })
+    expect(await room.database.owner(`SELECT 1 FROM tenancy.teams WHERE slug = 'nameless'`)).toEqual([])
+  })
+
   it('is 403 for a viewer, and leaves nothing', async () => {
     const body = { slug: 'forbidden', name: 'x' }
     expect((await room.call('POST', '/teams', { token: as('acme viewer'), body })).status).toBe(403)

@@ -2,16 +2,52 @@ import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { StatementError } from '../../../core/database/errors.ts'
 import { can } from '../../../core/guard/access.ts'
-import { param, sql } from '../../../core/guard/sql.ts'
+import { caller, param, sql } from '../../../core/guard/sql.ts'
 import { pathSlug, strict, uuid } from '../fields.ts'
 import { HttpProblem } from '../problem.ts'
 
+const teamParams = strict({ slug: pathSlug })
 const params = strict({ slug: pathSlug, user_id: uuid })
 const place = strict({ role: Type.Union([Type.Literal('lead'), Type.Literal('member')]) })
 const placed = strict({ user_id: uuid, role: place.properties.role })
+const member = strict({
+  user_id: uuid,
+  role: place.properties.role,
+  display_name: Type.Union([Type.String(), Type.Null()]),
+})
 
-/** Putting a member of the tenant onto a team. */
+/** Who is on a team. */
 export function teamMemberRoutes(app: FastifyInstance): void {
+  app.get<{ Params: Static<typeof teamParams> }>(
+    '/teams/:slug/members',
+    {
+      config: {
+        access: can('team:read', 'team_member:read', 'profile:read'),
+        // one row at least where there is the team; `own` is empty for a caller who is not on it, and so is all that follows
+        first: sql`SELECT own.user_id AS own, m.user_id, m.role, p.display_name
+          FROM teams t
+          LEFT JOIN team_members own ON own.team_id = t.id AND own.user_id = ${caller('userId')}
+          LEFT JOIN team_members m ON m.team_id = t.id AND own.user_id IS NOT NULL
+          LEFT JOIN profiles p ON p.user_id = m.user_id
+          WHERE t.slug = ${param('slug')}
+          ORDER BY m.created_at, m.user_id`,
+      },
+      schema: {
+        summary: 'Members of a team that I am on',
+        description: '403 for a member of the tenant who is not on the team, 404 where the tenant has no such team.',
+        tags: ['team'],
+        params: teamParams,
+        response: { 200: strict({ members: Type.Array(member) }) },
+      },
+    },
+    async (request) => {
+      const { rows } = request.first
+      if (rows[0] === undefined) throw new HttpProblem('not_found')
+      if (rows[0]['own'] === null) throw new HttpProblem('not_on_team')
+      return { members: rows.map(({ user_id, role, display_name }) => ({ user_id, role, display_name })) }
+    },
+  )
+
   app.put<{ Params: Static<typeof params>; Body: Static<typeof place> }>(
     '/teams/:slug/members/:user_id',
     {

@@ -1,21 +1,15 @@
-import { type Static, Type } from '@sinclair/typebox'
+import type { Static } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { can } from '../../../core/guard/access.ts'
-import { body as fromBody, caller, param, sql } from '../../../core/guard/sql.ts'
+import { body as fromBody, caller, sql } from '../../../core/guard/sql.ts'
 import { parseName } from '../../identity/name.ts'
-import { name, pathSlug, slug, strict, uuid } from '../fields.ts'
+import { name, slug, strict, uuid } from '../fields.ts'
 import { HttpProblem } from '../problem.ts'
 
 const team = strict({ slug, name })
 const teamView = strict({ id: uuid, slug, name })
-const params = strict({ slug: pathSlug })
-const member = strict({
-  user_id: uuid,
-  role: Type.Union([Type.Literal('lead'), Type.Literal('member')]),
-  display_name: Type.Union([Type.String(), Type.Null()]),
-})
 
-/** Teams of the caller's tenant and who is on them. */
+/** Teams of the caller's tenant. */
 export function teamRoutes(app: FastifyInstance): void {
   app.post<{ Body: Static<typeof team> }>(
     '/teams',
@@ -34,7 +28,7 @@ export function teamRoutes(app: FastifyInstance): void {
         response: { 201: teamView },
       },
       async preHandler(request) {
-        request.body.name = parseName(request.body.name, 'tenant_name_invalid')
+        request.body.name = parseTeamName(request.body.name)
       },
     },
     async (request, reply) => {
@@ -47,34 +41,14 @@ export function teamRoutes(app: FastifyInstance): void {
       return row
     },
   )
+}
 
-  app.get<{ Params: Static<typeof params> }>(
-    '/teams/:slug/members',
-    {
-      config: {
-        access: can('team:read', 'team_member:read', 'profile:read'),
-        // one row at least where there is the team; `own` is empty for a caller who is not on it, and so is all that follows
-        first: sql`SELECT own.user_id AS own, m.user_id, m.role, p.display_name
-          FROM teams t
-          LEFT JOIN team_members own ON own.team_id = t.id AND own.user_id = ${caller('userId')}
-          LEFT JOIN team_members m ON m.team_id = t.id AND own.user_id IS NOT NULL
-          LEFT JOIN profiles p ON p.user_id = m.user_id
-          WHERE t.slug = ${param('slug')}
-          ORDER BY m.created_at, m.user_id`,
-      },
-      schema: {
-        summary: 'Members of a team that I am on',
-        description: '403 for a member of the tenant who is not on the team, 404 where the tenant has no such team.',
-        tags: ['team'],
-        params,
-        response: { 200: strict({ members: Type.Array(member) }) },
-      },
-    },
-    async (request) => {
-      const { rows } = request.first
-      if (rows[0] === undefined) throw new HttpProblem('not_found')
-      if (rows[0]['own'] === null) throw new HttpProblem('not_on_team')
-      return { members: rows.map(({ user_id, role, display_name }) => ({ user_id, role, display_name })) }
-    },
-  )
+/** @throws HttpProblem `team_name_invalid` */
+function parseTeamName(text: string): string {
+  try {
+    // the same rules as for a tenant's
+    return parseName(text, 'tenant_name_invalid')
+  } catch (cause) {
+    throw new HttpProblem('team_name_invalid', { cause })
+  }
 }
