@@ -61,6 +61,11 @@ export function resolveValues(values: readonly unknown[], input: ValueInput): un
   })
 }
 
+/** Names of the path's parameters that a declared statement takes. */
+export function paramsOf(values: readonly unknown[]): string[] {
+  return values.filter(isSource).flatMap(({ from, name }) => (from === 'params' ? [name] : []))
+}
+
 function source<Source extends ValueSource>(made: Source): Source {
   const frozen = Object.freeze(made)
   sources.add(frozen)

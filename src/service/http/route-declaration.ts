@@ -1,6 +1,6 @@
 import { type Access, isAccess } from '../../core/guard/access.ts'
 import type { PoolName } from '../../core/guard/guard.ts'
-import type { Sql } from '../../core/guard/sql.ts'
+import { paramsOf, type Sql } from '../../core/guard/sql.ts'
 import { isSafe } from './cross-site.ts'
 
 /** What a route says of itself: `config: { access: can('invoice:read'), first: sql`…` }`. */
@@ -66,8 +66,16 @@ export function declarationOf(
   if (first !== undefined && (typeof first.text !== 'string' || !Array.isArray(first.values))) {
     return refuse('first must be made by sql`…`.')
   }
+  const lacking = paramsOf(first?.values ?? []).find((each) => !parametersOf(url).has(each))
+  if (lacking !== undefined) return refuse(`first takes param('${lacking}'), which the path lacks.`)
   if (more && first === undefined) return refuse('more says that statements follow first, and there is no first.')
   return Object.freeze({ methods, url, access, first, more, pool, strict })
+}
+
+/** A path's parameters: each name ends where its part does, or where a fixed piece or a pattern follows. */
+function parametersOf(url: string): ReadonlySet<string> {
+  const names = [...url.replaceAll('::', '').matchAll(/:([^/:(.?-]+)/g)].map(([, name = '']) => name)
+  return new Set(url.includes('*') ? [...names, '*'] : names)
 }
 
 /** An access as people read it: `can(team:read)`, `signed in, within 300 s`, `open: health probe`. */

@@ -78,6 +78,11 @@ describe('a route without a proper declaration stops the start, by name', () => 
       (a) => a.get('/x', { config: { access: signedIn(), first: 'SELECT 1' as never } }, handler),
     ],
     [
+      'first with a parameter that the path lacks',
+      /GET \/x\/:ident: first takes param\('id'\), which the path lacks/,
+      (a) => a.get('/x/:ident', { config: { access: signedIn(), first: sql`SELECT ${param('id')}` } }, handler),
+    ],
+    [
       'the identity role',
       /GET \/x: pool must be 'app'/,
       (a) => a.get('/x', { config: { access: signedIn(), pool: 'identity' } }, handler),
@@ -115,6 +120,19 @@ describe('a route without a proper declaration stops the start, by name', () => 
     })
     deep.get('/out', handler)
     await expect(deep.ready()).rejects.toThrow(/GET \/out/)
+  })
+
+  it('not one whose parameters are all in its path, however they are written', async () => {
+    const first = sql`SELECT ${param('id')}`
+    for (const url of ['/a/:id', '/b/:id.json', '/c/:id(^\\d+$)', '/d/x-:other-:id']) {
+      app.get(url, { config: { access: signedIn(), first } }, handler)
+    }
+    app.get('/f/*', { config: { access: signedIn(), first: sql`SELECT ${param('*')}` } }, handler)
+    await app.ready()
+    for (const url of ['/a/7', '/b/7.json', '/c/7', '/d/x-a-7', '/f/7']) {
+      expect((await app.inject({ url, headers: bearer })).statusCode).toBe(200)
+      expect(guard.requests.at(-1)?.first?.(caller).values).toEqual(['7'])
+    }
   })
 
   it('not one for which whoever registers the plugin declares', async () => {
