@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifySchema } from 'fastify'
 import { type Access, open } from '../../core/guard/access.ts'
 import { SESSION_COOKIE } from '../../core/guard/credential.ts'
 import { version } from '../version.ts'
-import { PROBLEM_TYPE } from './problem.ts'
+import { documentOf, PROBLEM_TYPE, problem } from './problem.ts'
 import { docsLook } from './docs-look.ts'
 import { formatAccess } from './route-declaration.ts'
 
@@ -12,7 +12,7 @@ const DOCS_CSP =
   "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 /** OpenAPI 3.1 from the routes' own schemas. Register before the routes that it describes. */
-export async function describeRoutes(app: FastifyInstance, origin: string): Promise<void> {
+export async function describeRoutes(app: FastifyInstance): Promise<void> {
   const { default: swagger } = await import('@fastify/swagger')
   await app.register(swagger, {
     openapi: {
@@ -23,7 +23,8 @@ export async function describeRoutes(app: FastifyInstance, origin: string): Prom
         description: 'Sign-in, sessions, tenants and teams. Errors are problems (RFC 9457) with a stable `code`.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } as { name: string },
       },
-      servers: [{ url: origin }],
+      // relative: it is tried out on the address that the page was opened under
+      servers: [{ url: '/' }],
       components: {
         securitySchemes: {
           bearer: { type: 'http', scheme: 'bearer', description: 'The token that signing in gave.' },
@@ -58,24 +59,41 @@ export async function serveDescription(app: FastifyInstance): Promise<void> {
       ...docsLook,
       staticCSP: DOCS_CSP,
       // by default the browser would send the document to a validator on the web
-      uiConfig: { url: '/openapi.json', validatorUrl: null } as Record<string, unknown>,
+      uiConfig: { validatorUrl: null } as Record<string, unknown>,
     })
   })
 }
 
-type Described = FastifySchema & { hide?: boolean; response?: Record<string, unknown>; summary?: string }
+type Described = FastifySchema & { hide?: boolean; response?: Record<string, object>; description?: string }
+
+/** What each answer that is no problem means. */
+const ANSWERS: Readonly<Record<string, string>> = {
+  200: 'What was asked for.',
+  201: 'It was made.',
+  202: 'It was taken; the rest comes by mail.',
+  204: 'It was done, and there is nothing to say of it.',
+}
 
 /** Adds what a declaration says: who may, with which credential, and that every failure is a problem. */
 function describe(given: FastifySchema | undefined, access: Access | undefined): FastifySchema {
   const schema = (given ?? {}) as Described
   if (access === undefined || schema.hide === true) return { ...schema, hide: true } as FastifySchema
+  const answers = Object.entries(schema.response ?? {}).map(([status, answer]) => [
+    status,
+    { 'x-response-description': ANSWERS[status] ?? 'The answer.', ...answer },
+  ])
+  const who = `Access: \`${formatAccess(access)}\`.`
   const described: Record<string, unknown> = {
     ...schema,
+    description: schema.description === undefined ? who : `${schema.description}\n\n${who}`,
     'x-holdfast-access': formatAccess(access),
     security: access.kind === 'open' ? [] : [{ bearer: [] }, { cookie: [] }],
     response: {
-      ...schema.response,
-      default: { description: 'A problem', content: { [PROBLEM_TYPE]: { schema: PROBLEM_SCHEMA } } },
+      ...(Object.fromEntries(answers) as Record<string, unknown>),
+      default: {
+        description: 'A problem: its `code` says which.',
+        content: { [PROBLEM_TYPE]: { schema: PROBLEM_SCHEMA, example: PROBLEM_EXAMPLE } },
+      },
     },
   }
   return described as FastifySchema
@@ -101,3 +119,5 @@ const PROBLEM_SCHEMA = {
     },
   },
 }
+
+const PROBLEM_EXAMPLE = documentOf(problem('not_found'), 'uX3vYt0Qm2kZr8Lw')

@@ -131,7 +131,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       routes = found
     },
   })
-  await describeRoutes(app, origin)
+  await describeRoutes(app)
   await serveDescription(app)
   healthRoutes(app, options.ready)
   const context: RouteContext = { identity: options.identity, origin }

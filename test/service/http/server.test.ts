@@ -133,9 +133,12 @@ describe('the description', () => {
     server = await fakeServer()
     const document = (await server.app.inject('/openapi.json')).json<{
       openapi: string
+      servers: unknown
       paths: Record<string, Record<string, Record<string, unknown>>>
     }>()
     expect(document.openapi).toBe('3.1.0')
+    // whatever address the page was opened under
+    expect(document.servers).toEqual([{ url: '/' }])
     const described = Object.entries(document.paths).flatMap(([path, operations]) =>
       Object.keys(operations).map((method) => `${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`),
     )
@@ -150,8 +153,20 @@ describe('the description', () => {
       expect(operation['security']).toEqual(
         String(operation['x-holdfast-access']).startsWith('open:') ? [] : [{ bearer: [] }, { cookie: [] }],
       )
-      expect(JSON.stringify(operation['responses'])).toContain('application/problem+json')
+      expect(operation['description']).toContain(operation['x-holdfast-access'])
+      const responses = operation['responses'] as Record<string, Record<string, unknown>>
+      for (const response of Object.values(responses)) {
+        expect(response['description']).not.toBe('Default Response')
+      }
+      expect(responses['default']).toMatchObject({
+        content: {
+          'application/problem+json': {
+            example: { type: 'urn:holdfast:problem:not_found', status: 404, code: 'not_found' },
+          },
+        },
+      })
     }
+    expect(JSON.stringify(document)).not.toMatch(/x-response-description|localhost/)
     expect(document.paths['/v1/teams/{slug}/members']?.['get']?.['x-holdfast-access']).toBe(
       'can(team:read, team_member:read, profile:read)',
     )
@@ -164,7 +179,10 @@ describe('the description', () => {
     expect(page.headers['content-security-policy']).toContain("default-src 'none'; script-src 'self'")
     expect(page.body).not.toMatch(/(src|href)="(https?:)?\/\//)
     const script = await server.app.inject('/docs/static/swagger-initializer.js')
-    expect(script.body).toContain('/openapi.json')
+    // the page reads the description beside it
+    expect(script.body).toContain("resolveUrl('./json')")
+    const [beside, own] = [await server.app.inject('/docs/json'), await server.app.inject('/openapi.json')]
+    expect(beside.json()).toEqual(own.json())
     expect((await server.app.inject('/docs/static/swagger-ui-bundle.js')).statusCode).toBe(200)
   })
 
