@@ -167,6 +167,8 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
   // beyond recall, so it is told at least: `reply.hijack()` and `reply.raw` pass all that is above
   app.addHook('onResponse', async (request, reply) => {
     if (reply.statusCode >= 400 || !reply.raw.headersSent || finished.has(request) || told.has(request)) return
+    // its handler is told when it ends
+    if (units.has(request)) return
     if (request.is404 || declaredOf(request).access.kind !== 'open') misuse(request, PAST)
   })
 
@@ -218,6 +220,7 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
       finished.add(request)
       return answer
     } catch (error) {
+      if (reply.sent && !told.has(request)) misuse(request, SENT_ITSELF)
       // what the handler has set belongs to the answer that it did not give
       if (!leaked.has(request)) mark.restore()
       throw error

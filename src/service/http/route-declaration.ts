@@ -9,7 +9,10 @@ export type RouteDeclaration = {
   access?: Access
   /** Its first statement: travels with *enter*, so that the request costs one round trip. Its result: `request.first`. */
   first?: Sql
-  /** Whether the handler sends statements after `first`; if not, COMMIT travels with it. */
+  /**
+   * Whether the handler sends statements after `first`; if not, COMMIT travels with it, and what it wrote stays written
+   * when the handler then throws.
+   */
   more?: boolean
   /** The login role it runs under: `app`. `identity` is for the service's own routes, and refused to any other. */
   pool?: PoolName

@@ -193,7 +193,7 @@ describe('bad input is answered with a problem, and reaches no handler', () => {
   it('does not say of a request under way that it was malformed, because of what follows it', async () => {
     const { guard } = server
     const endings = guard.endings.length
-    const run = guard.run
+    const run = guard.run.bind(guard)
     guard.rows = [{ user_id: 'u', display_name: 'd', email: 'e' }]
     let started = 0
     guard.run = async (request, work) => {
