@@ -62,7 +62,8 @@ export async function signUp(identity: Identity, input: { email: string }, trace
  * transaction. The token is consumed in the same statement that judges it: one account, however often it is sent
  * (CWE-362, CWE-294).
  *
- * @throws IdentityError `token_invalid`; `account_exists` (invitation only); `password_…`, `display_name_invalid`; `busy`
+ * @throws IdentityError `token_invalid`; `account_exists` (invitation only); `password_…`, `display_name_invalid`;
+ *   `throttled`, `busy`
  */
 export async function completeSignUp(
   identity: Identity,
@@ -75,14 +76,18 @@ export async function completeSignUp(
   if (secret === undefined || secret.purpose === 'setup') throw new IdentityError('token_invalid')
   const invited = secret.purpose === 'invitation'
 
-  // judged before the expensive hash, so that only who holds a live token can ask for one (CWE-400)
+  const taken = invited ? 'account_exists' : 'token_invalid'
+  // judged before the expensive hash: only a live token that can still make an account may ask for one (CWE-400)
   const email = await pool.transaction(async (transaction) => {
-    if (invited) return joining.invitedAddress(transaction, secret.hash)
-    const { rows } = await transaction.query(statements.tokenPeek, ['sign_up', secret.hash])
-    return rows[0] === undefined ? undefined : String(rows[0].email)
+    const address = invited
+      ? await joining.invitedAddress(transaction, secret.hash)
+      : await peek(transaction, secret.hash)
+    if (address === undefined) throw new IdentityError('token_invalid')
+    await refuseTaken(transaction, address, taken)
+    return address
   })
-  if (email === undefined) throw new IdentityError('token_invalid')
   checkPassword(input.password, { email, displayName })
+  await countHashes(identity, secret.hash, trace)
   const hash = await identity.passwords.hash(input.password)
 
   const member: NewMember = { userId: randomUUID(), email, displayName }
@@ -94,12 +99,38 @@ export async function completeSignUp(
     if (joined === undefined) throw new IdentityError('token_invalid')
     return joined
   }
-  const tenant = await onTakenAddress(invited ? 'account_exists' : 'token_invalid', () =>
+  const tenant = await onTakenAddress(taken, () =>
     // a sign-up reads nothing that it does not also write: consumption and uniqueness alone decide, and a crowd of new
     // users need not run into each other's predicate locks; an invitation is judged by rows that others may change
     pool.transaction(make, { isolation: invited ? 'serializable' : 'read committed' }),
   )
   return { userId: member.userId, email, tenant }
+}
+
+async function peek(transaction: Transaction, tokenHash: Buffer): Promise<string | undefined> {
+  const { rows } = await transaction.query(statements.tokenPeek, ['sign_up', tokenHash])
+  return rows[0] === undefined ? undefined : String(rows[0].email)
+}
+
+/** Answers before a hash what the unique address would answer after it. @throws IdentityError the given code */
+export async function refuseTaken(
+  transaction: Transaction,
+  email: string,
+  code: 'account_exists' | 'token_invalid',
+): Promise<void> {
+  const { rowCount } = await transaction.query(statements.accountByEmail, [email])
+  if (rowCount !== 0) throw new IdentityError(code)
+}
+
+/**
+ * Counts what is about to be hashed for a single-use secret, so that one secret cannot fill the lane that every sign-in
+ * needs (CWE-770). @throws IdentityError `throttled`
+ */
+export async function countHashes({ pool, keys }: Identity, tokenHash: Buffer, trace: RequestTrace): Promise<void> {
+  await countAttempts(pool, keys.throttle, [
+    { rule: THROTTLE_RULES.completionToken, subject: tokenHash.toString('hex') },
+    { rule: THROTTLE_RULES.completionNetwork, subject: networkOf(trace.address) },
+  ])
 }
 
 /**

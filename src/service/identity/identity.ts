@@ -50,6 +50,8 @@ export type Joining = {
   invitedAddress(transaction: Transaction, tokenHash: Buffer): Promise<string | undefined>
   /** Consumes a live invitation for exactly this address and makes the member; nothing when it is not live. */
   joinByInvitation(transaction: Transaction, tokenHash: Buffer, member: NewMember): Promise<TenantOfUser | undefined>
+  /** Whether a tenant could be founded so. @throws IdentityError slug_invalid, tenant_name_invalid, slug_taken */
+  checkTenant(transaction: Transaction, tenant: { slug: string; name: string }): Promise<void>
   /** Makes a tenant and its owner. @throws IdentityError slug_invalid, tenant_name_invalid, slug_taken */
   foundTenant(transaction: Transaction, tenant: { slug: string; name: string }, owner: NewMember): Promise<TenantOfUser>
 }

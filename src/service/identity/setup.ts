@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { accountQueries, consume, onTakenAddress } from './account.ts'
+import { accountQueries, consume, countHashes, onTakenAddress, refuseTaken } from './account.ts'
 import { parseEmail } from './email.ts'
 import { IdentityError } from './errors.ts'
 import type { Identity, NewMember, RequestTrace, TenantOfUser } from './identity.ts'
@@ -40,7 +40,7 @@ export async function issueSetupToken(
  * Makes a tenant and its owner, whose address the operator vouches for.
  *
  * @throws IdentityError `token_invalid`; `email_invalid`, `display_name_invalid`, `password_…`, `slug_invalid`,
- *   `tenant_name_invalid`; `account_exists`, `busy`
+ *   `tenant_name_invalid`; `slug_taken`, `account_exists`, `throttled`, `busy`
  */
 export async function completeSetup(
   identity: Identity,
@@ -58,6 +58,12 @@ export async function completeSetup(
   const email = parseEmail(input.owner.email)
   const displayName = parseName(input.owner.displayName, 'display_name_invalid')
   checkPassword(input.owner.password, { email, displayName })
+  // all that can be known before the hash (CWE-770)
+  await pool.transaction(async (transaction) => {
+    await joining.checkTenant(transaction, input.tenant)
+    await refuseTaken(transaction, email, 'account_exists')
+  })
+  await countHashes(identity, secret.hash, trace)
   const hash = await passwords.hash(input.owner.password)
   const owner: NewMember = { userId: randomUUID(), email, displayName }
 

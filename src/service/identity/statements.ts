@@ -156,6 +156,10 @@ RETURNING email`,
     name: 'tenant_by_id',
     text: `SELECT slug, name FROM holdfast.tenants WHERE id = $1::UUID AND status = 'active'`,
   },
+  tenantBySlug: {
+    name: 'tenant_by_slug',
+    text: 'SELECT id FROM holdfast.tenants WHERE slug = $1::TEXT',
+  },
   tenantsOfUser: {
     name: 'tenants_of_user',
     text: 'SELECT id, slug, name, role FROM holdfast.tenants_of_user($1::UUID)',

@@ -29,6 +29,15 @@ export const THROTTLE_RULES = {
   signInNetwork: { name: 'sign_in_network', freeAttempts: 50, capSeconds: 15 * MINUTE, memorySeconds: DAY },
   /** 200: a class that signs up together; each address gets at most one mail a minute anyhow */
   signUpNetwork: { name: 'sign_up_network', freeAttempts: 200, capSeconds: 15 * MINUTE, memorySeconds: 60 * MINUTE },
+  /** five hashes for one single-use secret: a person who chooses a password needs one (CWE-770) */
+  completionToken: { name: 'completion_token', freeAttempts: 5, capSeconds: 15 * MINUTE, memorySeconds: DAY },
+  /** 200: a class that completes its sign-up together */
+  completionNetwork: {
+    name: 'completion_network',
+    freeAttempts: 200,
+    capSeconds: 15 * MINUTE,
+    memorySeconds: 60 * MINUTE,
+  },
   /** a hundred: a company that invites its staff */
   invitationSender: { name: 'invitation_sender', freeAttempts: 100, capSeconds: 15 * MINUTE, memorySeconds: DAY },
   /** five mails from one tenant to one address */

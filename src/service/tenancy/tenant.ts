@@ -45,8 +45,7 @@ export async function foundTenant(
   tenant: { slug: string; name: string },
   owner: NewMember,
 ): Promise<TenantOfUser> {
-  if (!SLUG.test(tenant.slug)) throw new IdentityError('slug_invalid')
-  const name = parseName(tenant.name, 'tenant_name_invalid')
+  const name = checkedName(tenant)
   const id = randomUUID()
   const entry = { event: 'tenant_created', userId: owner.userId, tenantId: id } as const
   try {
@@ -63,6 +62,21 @@ export async function foundTenant(
     throw error
   }
   return { id, slug: tenant.slug, name, role: FOUNDER_ROLE }
+}
+
+/**
+ * Whether a tenant could be founded so; the unique slug has the last word.
+ * @throws IdentityError `slug_invalid`, `tenant_name_invalid`, `slug_taken`
+ */
+export async function checkTenant(transaction: Transaction, tenant: { slug: string; name: string }): Promise<void> {
+  checkedName(tenant)
+  const { rowCount } = await transaction.query(statements.tenantBySlug, [tenant.slug])
+  if (rowCount !== 0) throw new IdentityError('slug_taken')
+}
+
+function checkedName(tenant: { slug: string; name: string }): string {
+  if (!SLUG.test(tenant.slug)) throw new IdentityError('slug_invalid')
+  return parseName(tenant.name, 'tenant_name_invalid')
 }
 
 /** The first statement of every transaction on a tenant's rows: row-level security judges by it. */
