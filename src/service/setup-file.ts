@@ -12,7 +12,7 @@ export function keepSetupToken(dataDirectory: string, token: string | undefined)
   // an old file's mode would stay
   rmSync(path, { force: true })
   if (token === undefined) return
-  mkdirSync(dataDirectory, { recursive: true })
+  mkdirSync(dataDirectory, { recursive: true, mode: 0o711 })
   writeFileSync(path, `${token}\n`, { mode: 0o600, flag: 'wx' })
   chmodSync(path, 0o600)
 }

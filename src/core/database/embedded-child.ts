@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { readPrivateFile, writePrivateFile } from './private-file.ts'
 import { processIdentity } from './process-identity.ts'
 
 const fileName = 'holdfast.child'
@@ -12,7 +13,7 @@ const stepMs = 5
 export function recordChild(dataDirectory: string, child: ChildProcess): void {
   if (child.pid === undefined) return
   const record = { pid: child.pid, identity: processIdentity(child.pid) ?? '' }
-  writeFileSync(join(dataDirectory, fileName), JSON.stringify(record), { mode: 0o600 })
+  writePrivateFile(join(dataDirectory, fileName), JSON.stringify(record))
 }
 
 /**
@@ -23,7 +24,7 @@ export async function endRecordedChild(dataDirectory: string): Promise<void> {
   const path = join(dataDirectory, fileName)
   let record: { pid: number; identity: string }
   try {
-    record = JSON.parse(readFileSync(path, 'utf8')) as typeof record
+    record = JSON.parse(readPrivateFile(path) ?? '') as typeof record
   } catch {
     return
   }

@@ -1,4 +1,4 @@
-import { chownSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { rmdirSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import pg from 'pg'
 import type { ConnectionAddress } from './connection-target.ts'
@@ -9,6 +9,7 @@ import { makeOwnDirectory } from './embedded-directory.ts'
 import { finish, spawnProgram } from './embedded-program.ts'
 import type { EmbeddedState } from './embedded-state.ts'
 import { DatabaseError } from './errors.ts'
+import { readForeignNumber, writePrivateFile } from './private-file.ts'
 import { roleStatements } from './roles.ts'
 import { scramVerifier } from './scram.ts'
 
@@ -28,15 +29,12 @@ export async function initialiseCluster(
   binaries: Binaries,
   account: Account,
 ): Promise<void> {
-  rmSync(clusterDirectory, { recursive: true, force: true })
+  await removeCluster(clusterDirectory, account)
   makeOwnDirectory(clusterDirectory, account)
-  // initdb wants an empty directory, so the password goes beside it for a moment, in a folder of the same account.
-  const passwordFolder = `${clusterDirectory}.init`
-  rmSync(passwordFolder, { recursive: true, force: true })
-  makeOwnDirectory(passwordFolder, account)
-  const passwordFile = join(passwordFolder, 'password')
-  writeFileSync(passwordFile, state.passwords.superuser, { mode: 0o600 })
-  if (account.uid !== undefined && account.gid !== undefined) chownSync(passwordFile, account.uid, account.gid)
+  // initdb wants an empty directory, so the password lies beside it for a moment: in our directory, never in one that
+  // the account could plant links in (CWE-59, CWE-367).
+  const passwordFile = `${clusterDirectory}.password`
+  writePrivateFile(passwordFile, state.passwords.superuser, account)
   try {
     await runInitdb(binaries, account, clusterDirectory, [
       '--no-sync',
@@ -50,7 +48,22 @@ export async function initialiseCluster(
       `--pwfile=${passwordFile}`,
     ])
   } finally {
-    rmSync(passwordFolder, { recursive: true, force: true })
+    rmSync(passwordFile, { force: true })
+  }
+}
+
+/** What lies in the account's directory is removed as that account: as root, a race with links would lead out (CWE-367). */
+async function removeCluster(clusterDirectory: string, account: Account): Promise<void> {
+  if (account.uid === undefined) {
+    rmSync(clusterDirectory, { recursive: true, force: true })
+    return
+  }
+  // The folder itself is not the account's to remove, which `rm` then complains of.
+  await finish(spawnProgram('rm', ['-rf', '--', clusterDirectory], account, '/')).catch(() => undefined)
+  try {
+    rmdirSync(clusterDirectory)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
 }
 
@@ -81,8 +94,13 @@ async function runInitdb(
  * @throws DatabaseError `embedded_version`
  */
 export function assertVersion(clusterDirectory: string, binaries: Binaries): void {
-  const found = readFileSync(join(clusterDirectory, 'PG_VERSION'), 'utf8').trim()
-  if (found === String(binaries.major)) return
+  const found = readForeignNumber(join(clusterDirectory, 'PG_VERSION'))
+  if (found === binaries.major) return
+  if (found === undefined)
+    throw new DatabaseError(
+      'embedded_version',
+      `${join(clusterDirectory, 'PG_VERSION')} names no version of PostgreSQL.`,
+    )
   throw new DatabaseError(
     'embedded_version',
     `${clusterDirectory} was made by PostgreSQL ${found}, but the installed package is PostgreSQL ${binaries.major}. ` +

@@ -5,11 +5,13 @@ import { promisify } from 'node:util'
 import type { Account } from './embedded-account.ts'
 import type { Binaries } from './embedded-binaries.ts'
 import { finish, spawnProgram } from './embedded-program.ts'
+import { readForeignNumber } from './private-file.ts'
 import { processIdentity } from './process-identity.ts'
 
 const run = promisify(execFile)
 /** How long the orphan may take for a fast shutdown, in seconds; then its sessions are cut off. */
 const fastSeconds = 10
+/** How long the orphan may take once its sessions are cut off, in seconds: only processes have to end. */
 const immediateSeconds = 5
 
 /**
@@ -52,8 +54,8 @@ export async function stopOrphan(
 
 function readPid(clusterDirectory: string): number | undefined {
   try {
-    const pid = Number.parseInt(readFileSync(join(clusterDirectory, 'postmaster.pid'), 'utf8'), 10)
-    return pid > 1 ? pid : undefined
+    const pid = readForeignNumber(join(clusterDirectory, 'postmaster.pid'))
+    return pid !== undefined && pid > 1 ? pid : undefined
   } catch {
     return undefined
   }

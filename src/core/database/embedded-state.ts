@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseError } from './errors.ts'
+import { readPrivateFile, writePrivateFile } from './private-file.ts'
 
 /** Who may connect to the embedded database. */
 export type EmbeddedRole = 'superuser' | 'migrator' | 'identity' | 'app'
@@ -30,14 +31,15 @@ export function freshState(): EmbeddedState {
  * Reads the state of a data directory.
  *
  * @returns undefined when there is none yet
- * @throws DatabaseError `embedded_failed` when the file is damaged
+ * @throws DatabaseError `embedded_failed` when the file is damaged, a link, somebody else's or open to others
  */
 export function readState(dataDirectory: string): EmbeddedState | undefined {
   const path = join(dataDirectory, fileName)
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as EmbeddedState
+    const text = readPrivateFile(path)
+    return text === undefined ? undefined : (JSON.parse(text) as EmbeddedState)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    if (error instanceof DatabaseError) throw error
     throw new DatabaseError(
       'embedded_failed',
       `${path} cannot be read; it holds the passwords of the embedded database.`,
@@ -50,13 +52,7 @@ export function readState(dataDirectory: string): EmbeddedState | undefined {
 export function writeState(dataDirectory: string, state: EmbeddedState): void {
   const path = join(dataDirectory, fileName)
   const draft = `${path}.new`
-  const file = openSync(draft, 'w', 0o600)
-  try {
-    writeSync(file, JSON.stringify(state))
-    fsyncSync(file)
-  } finally {
-    closeSync(file)
-  }
+  writePrivateFile(draft, JSON.stringify(state))
   renameSync(draft, path)
   syncDirectory(dataDirectory)
 }

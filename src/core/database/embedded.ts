@@ -20,6 +20,7 @@ import { type Server, startServer } from './embedded-server.ts'
 import { clearSocket, socketDirectory, socketPort } from './embedded-socket.ts'
 import { type EmbeddedRole, type EmbeddedState, freshState, readState, writeState } from './embedded-state.ts'
 import { DatabaseError } from './errors.ts'
+import { assertOwnDirectory } from './private-file.ts'
 
 /** A running embedded PostgreSQL. */
 export type Embedded = {
@@ -87,6 +88,7 @@ export async function startEmbedded(o: { dataDirectory: string; log: (line: stri
 
 function makeDataDirectory(dataDirectory: string, account: Account): void {
   const first = mkdirSync(dataDirectory, { recursive: true, mode: 0o700 })
+  if (first === undefined) assertOwnDirectory(dataDirectory)
   if (first === undefined || account.uid === undefined) return
   // As root the server's account must be able to pass through what was made just now, but not to list it.
   for (let folder = dataDirectory; ; folder = dirname(folder)) {
