@@ -27,11 +27,13 @@ export type ServerPlace = {
 
 /** Replaying the log of a crash on a slow disk takes its time; as long as the process lives, there is hope. */
 const startTimeoutMs = 120_000
-/** A fast shutdown ends sessions and writes a checkpoint; an immediate one only has to end processes. */
+/** A fast shutdown ends sessions and writes a checkpoint; it may take this long, in milliseconds. */
 const fastStopTimeoutMs = 30_000
+/** An immediate shutdown only has to end processes; it may take this long, in milliseconds. */
 const immediateStopTimeoutMs = 5_000
-/** After a killed postmaster its sessions need a moment to notice; until then the shared memory is in use. */
+/** After a killed postmaster its sessions need a moment to notice, and hold the shared memory: pause between tries, in milliseconds. */
 const sharedMemoryRetryMs = 100
+/** So many further tries, five seconds in all, wait for the shared memory of a killed postmaster. */
 const sharedMemoryRetries = 50
 
 const readyLine = 'database system is ready to accept connections'

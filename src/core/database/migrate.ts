@@ -49,8 +49,14 @@ export type MigrationStatus = {
 const leaseSeconds = 30
 /** How long another process's migrations are waited for. */
 const waitMs = 300_000
+/** Pause between two looks at another process's lease, in milliseconds. */
 const waitStepMs = 50
+/** Processes that make the ledger at once collide; so many tries let each of them pass. */
 const bootstrapTries = 10
+/** The migrator's own connection may take this long to be made, in milliseconds. */
+const migratorConnectTimeoutMs = 5_000
+/** Prepared names on the migrator's own connection: it runs few statements twice. */
+const migratorStatementLimit = 64
 
 /**
  * Brings a database up to date: numbered files in order, each statement recorded, under the lease `migrate`. May be run
@@ -121,8 +127,8 @@ async function openMigrator(target: ConnectionTarget): Promise<Connection> {
     {
       address,
       applicationName: 'holdfast migrate',
-      connectTimeoutMs: 5_000,
-      statementLimit: 64,
+      connectTimeoutMs: migratorConnectTimeoutMs,
+      statementLimit: migratorStatementLimit,
       // An index on a large table takes as long as it takes.
       statementTimeoutMs: 0,
       idleInTransactionTimeoutMs: 0,

@@ -17,7 +17,7 @@ export type PoolOptions = {
   readonly size: number
   /** Shown in the server's list of sessions. */
   readonly applicationName: string
-  /** Speak as to this database; found out if left out. `cockroachdb` also suits a pooler in transaction mode. */
+  /** Speak as to this database; found out if left out. */
   readonly dialect?: Dialect
   readonly statementTimeoutMs?: number
   readonly transactionTimeoutMs?: number
@@ -66,6 +66,7 @@ const defaultTransactionTimeoutMs = 5_000
 const defaultAcquireTimeoutMs = 5_000
 /** More waiters than this for each connection would only time out (CWE-770). */
 const waitersPerConnection = 64
+/** Connecting and signing in may take this long, in milliseconds: a database that is there answers far sooner. */
 const connectTimeoutMs = 5_000
 /** Connections are renewed, so that load spreads over the nodes of a cluster; jitter keeps them from going all at once. */
 const lifetimeMs = 300_000

@@ -14,9 +14,9 @@ export type RetryClock = { readonly random: () => number; readonly sleep: (milli
 
 /** Runs in all. Under contention the chance to fail falls with each; after eight, something else is wrong. */
 const defaultTries = 8
-/** First pause at most, in milliseconds: about the length of one short transaction. It doubles with each run … */
+/** The first pause lasts at most this many milliseconds, about one short transaction; the bound doubles with each run. */
 const basePauseMs = 5
-/** … up to this, so that a request does not outlive its client. */
+/** No pause lasts longer than this, in milliseconds, so that a request does not outlive its client. */
 const mostPauseMs = 250
 
 /** The process's own chance and time. */
