@@ -110,12 +110,17 @@ describe.each(['flight', 'sequential'] as const)('%s', (mode) => {
   test('real conflicts: write skew under SERIALIZABLE ends as some order would have it', async () => {
     await database.owner("INSERT INTO public.counters (side, n) VALUES ('a', 1), ('b', 1)")
     let runs = 0
+    const waiting = new Set(['a', 'b'])
+    const bothHaveRead = gate()
     // Each adds the other side's sum to its own. In any order the sums differ; under write skew they would be equal.
     const cross = (from: string, to: string) =>
       pool.transaction(async (transaction) => {
         runs++
         const { rows } = await transaction.query(sum.statement, [from])
-        await new Promise((resolve) => setTimeout(resolve, 20))
+        // Neither writes before both have read, however loaded the machine is: else one may end before the other begins.
+        waiting.delete(from)
+        if (waiting.size === 0) bothHaveRead.release()
+        await bothHaveRead.promise
         await transaction.send(
           [query('put', 'INSERT INTO public.counters (side, n) VALUES ($1::TEXT, $2::INT8)', to, rows[0]?.['sum'])],
           { commit: true },
@@ -171,6 +176,15 @@ describe.each(['flight', 'sequential'] as const)('%s', (mode) => {
     expect(pool.stats.destroyed).toBe(mode === 'flight' ? 0 : pool.stats.destroyed)
   })
 })
+
+/** A promise, and what settles it. */
+function gate(): { readonly promise: Promise<void>; release(): void } {
+  let release = (): void => undefined
+  const promise = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  return { promise, release: () => release() }
+}
 
 test('pauses grow, are capped, and are drawn from zero on', () => {
   expect([2, 3, 4, 20].map((attempt) => pauseBefore(attempt, () => 0.999_999))).toEqual([9, 19, 39, 249])
