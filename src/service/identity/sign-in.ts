@@ -34,7 +34,8 @@ export async function signIn(identity: Identity, input: SignInInput, trace: Requ
   const network = networkOf(trace.address)
   const byNetwork: Attempt = { rule: THROTTLE_RULES.signInNetwork, subject: network }
   const byAccount: Attempt = { rule: THROTTLE_RULES.signInAccount, subject: email }
-  await countAttempts(pool, keys.throttle, [byNetwork, byAccount])
+  const byPair: Attempt = { rule: THROTTLE_RULES.signInPair, subject: `${network}\0${email}` }
+  await countAttempts(pool, keys.throttle, [byNetwork, byPair, byAccount])
 
   const account = await findAccount(identity, email)
   let verdict: PasswordVerdict
@@ -42,7 +43,7 @@ export async function signIn(identity: Identity, input: SignInInput, trace: Requ
     verdict = await passwords.verify(input.password, account?.hash)
   } catch (error) {
     // nothing was compared, so nothing was guessed
-    await forgive(pool, keys.throttle, { clear: [], giveBack: [byNetwork, byAccount] })
+    await forgive(pool, keys.throttle, { clear: [], giveBack: [byNetwork, byPair, byAccount] })
     throw error
   }
   const session =
@@ -52,7 +53,7 @@ export async function signIn(identity: Identity, input: SignInInput, trace: Requ
     await write(identity, [journalQuery({ event: 'sign_in_failed', network, details: { account: digest } })])
     throw new IdentityError('invalid_credentials')
   }
-  await forgive(pool, keys.throttle, { clear: [byAccount], giveBack: [byNetwork] })
+  await forgive(pool, keys.throttle, { clear: [byPair, byAccount], giveBack: [byNetwork] })
   return session
 }
 

@@ -11,8 +11,10 @@ export const statements = {
     name: 'throttle_hit',
     // Counts one attempt unless the key is blocked; no row comes back when it is (CWE-307, CWE-362). Who waited for the
     // row has an older now() than who wrote it: an end of blocking that is not meant is long past, never now().
+    // A row that is seen to be blocked is not locked; the last WHERE judges whoever waited for it.
     text: `INSERT INTO holdfast.throttle AS t (key, failures, blocked_until, expires_at)
-VALUES ($1::BYTEA, 1, '1970-01-01T00:00:00Z'::TIMESTAMPTZ, now() + $4::INT8 * INTERVAL '1 second')
+SELECT $1::BYTEA, 1, '1970-01-01T00:00:00Z'::TIMESTAMPTZ, now() + $4::INT8 * INTERVAL '1 second'
+WHERE NOT EXISTS (SELECT b.key FROM holdfast.throttle b WHERE b.key = $1::BYTEA AND b.blocked_until > now())
 ON CONFLICT (key) DO UPDATE SET
   failures = CASE WHEN t.expires_at <= now() THEN 1 ELSE t.failures + 1 END,
   blocked_until = CASE WHEN t.expires_at <= now() OR t.failures + 1 < $2::INT8 THEN t.blocked_until

@@ -20,11 +20,16 @@ const DAY = 86_400
 
 /**
  * First wait 1 s, then 2, 4, 8 … never a lock that lasts: an attacker must not shut a user out for long (ASVS 6.1.1).
- * At the cap of 15 minutes a guesser has 96 tries a day.
+ * At the cap of 15 minutes a network has 96 tries a day.
  */
 export const THROTTLE_RULES = {
-  /** five: a person who tries the passwords they remember */
-  signInAccount: { name: 'sign_in_account', freeAttempts: 5, capSeconds: 15 * MINUTE, memorySeconds: DAY },
+  /** five at one account from one network: a person who tries the passwords they remember; nobody elsewhere waits for it */
+  signInPair: { name: 'sign_in_pair', freeAttempts: 5, capSeconds: 15 * MINUTE, memorySeconds: DAY },
+  /**
+   * a hundred at one account from anywhere (NIST 800-63B-4 section 3.2.2), then half a minute at most: guessing from many
+   * networks is slowed, and the owner is never kept out for long (CWE-645)
+   */
+  signInAccount: { name: 'sign_in_account', freeAttempts: 100, capSeconds: 30, memorySeconds: DAY },
   /** fifty failures: an office behind one address; success gives its attempt back */
   signInNetwork: { name: 'sign_in_network', freeAttempts: 50, capSeconds: 15 * MINUTE, memorySeconds: DAY },
   /** 200: a class that signs up together; each address gets at most one mail a minute anyhow */
@@ -61,6 +66,9 @@ export function throttleKey(key: Buffer, { rule, subject }: Attempt): Buffer {
  */
 export async function countAttempts(pool: Pool, key: Buffer, attempts: readonly Attempt[]): Promise<void> {
   for (const attempt of attempts) {
+    // whoever must wait is told by a read: it takes no lock, and callers of one key share it, so that they hold up
+    // neither each other nor the pool (CWE-770); the count alone judges
+    refuseWait(await sharedWait(pool, throttleKey(key, attempt)))
     const results = await pool.transaction(
       (transaction) => transaction.send(hitQueries(key, attempt), { commit: true }),
       { isolation: 'read committed' },
@@ -103,6 +111,29 @@ function hitQueries(key: Buffer, attempt: Attempt): Query[] {
 }
 
 function refuseBlocked([hit, wait]: readonly Result[]): void {
-  if (hit?.rowCount !== 0) return
-  throw new IdentityError('throttled', { retryAfterSeconds: Math.max(1, Number(wait?.rows[0]?.seconds ?? 1)) })
+  if (hit?.rowCount === 0) refuseWait(Math.max(1, secondsOf(wait)))
+}
+
+function refuseWait(seconds: number): void {
+  if (seconds > 0) throw new IdentityError('throttled', { retryAfterSeconds: seconds })
+}
+
+const secondsOf = (wait: Result | undefined): number => Number(wait?.rows[0]?.seconds ?? 0)
+
+/** Reads under way, by pool and key. */
+const reading = new WeakMap<Pool, Map<string, Promise<number>>>()
+
+function sharedWait(pool: Pool, stored: Buffer): Promise<number> {
+  const reads = reading.get(pool) ?? new Map<string, Promise<number>>()
+  reading.set(pool, reads)
+  const name = stored.toString('base64')
+  const under = reads.get(name)
+  if (under !== undefined) return under
+  const query = { statement: statements.throttleWait, values: [stored] }
+  const read = pool
+    .transaction((transaction) => transaction.send([query], { commit: true }), { isolation: 'read committed' })
+    .then(([wait]) => secondsOf(wait))
+    .finally(() => reads.delete(name))
+  reads.set(name, read)
+  return read
 }

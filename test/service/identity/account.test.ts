@@ -71,6 +71,7 @@ test('an address with an account costs the same statements, and only its mail sa
   await signUp(room, { email: 'Known@Example.com' }, trace)
   expect(room.sent()).toEqual(fresh)
   expect(fresh).toEqual([
+    'throttle_wait',
     'throttle_hit',
     'throttle_wait',
     'sign_up_pend',

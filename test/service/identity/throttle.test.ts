@@ -6,6 +6,7 @@ import {
   type ThrottleRule,
   throttleKey,
 } from '../../../src/service/identity/throttle.ts'
+import { statements } from '../../../src/service/identity/statements.ts'
 import { openRoom, type Room } from '../room.ts'
 
 const rule: ThrottleRule = { name: 'test', freeAttempts: 3, capSeconds: 900, memorySeconds: 86_400 }
@@ -50,6 +51,28 @@ test('an attempt that had to wait does not count', async () => {
   for (let index = 0; index < 3; index++) await hit('b')
   for (let index = 0; index < 20; index++) expect(await hit('b')).toBe(1)
   expect(await failures('b')).toBe(3)
+})
+
+test('who is blocked waits for no lock, and holds up no connection', async () => {
+  for (let index = 0; index < 4; index++) await hit('g')
+  await room.database.owner(`UPDATE holdfast.throttle SET blocked_until = now() + INTERVAL '9 s' WHERE key = $1`, [
+    keyOf('g'),
+  ])
+  // somebody holds the row: nobody who is refused waits for it
+  const holder = await room.pool.begin()
+  await holder.query({ name: '', text: 'UPDATE holdfast.throttle SET failures = failures WHERE key = $1::BYTEA' }, [
+    keyOf('g'),
+  ])
+  const refused = Promise.all(Array.from({ length: 300 }, () => hit('g')))
+  expect(room.pool.stats.waiting).toBeLessThan(3)
+  const waits = await Promise.race([refused, new Promise<number[]>((resolve) => setTimeout(() => resolve([]), 2000))])
+  const [direct] = await room.pool.transaction((transaction) =>
+    transaction.send([{ statement: statements.throttleHit, values: [keyOf('g'), 3, 900, 60] }], { commit: true }),
+  )
+  await holder.rollback()
+  expect(waits).toHaveLength(300)
+  expect(Math.min(...waits)).toBeGreaterThan(7)
+  expect(direct?.rowCount).toBe(0)
 })
 
 test('a hundred at once count exactly', async () => {
