@@ -49,13 +49,18 @@ export async function createTestDatabase(
     await pool.close()
   }
   let client: Promise<pg.Client> | undefined
+  let last: Promise<unknown> = Promise.resolve()
   return {
     name: database,
     dialect: setup.dialect,
     target,
-    async owner(sql, values = []) {
+    owner(sql, values = []) {
       client ??= connect(target('superuser'))
-      return (await (await client).query<Row>(sql, [...values])).rows
+      const connected = client
+      // One connection runs one statement at a time, also for tests that ask at once.
+      const next = last.then(async () => (await (await connected).query<Row>(sql, [...values])).rows)
+      last = next.catch(() => undefined)
+      return next
     },
     async drop() {
       await (await client)?.end()

@@ -26,6 +26,19 @@ test('a test database is migrated, seeded, and the roles are least-privileged', 
   await pool.close()
 })
 
+test('the owner runs one statement at a time, in the order asked, past failures', async () => {
+  const warnings: string[] = []
+  const note = (warning: Error): void => void warnings.push(warning.message)
+  process.on('warning', note)
+  const asked = ['SELECT 1 AS n', 'SELECT nonsense', 'SELECT 3 AS n'].map((text) => database.owner(text))
+  const answers = await Promise.allSettled(asked)
+  // Warnings are told on the next tick.
+  await new Promise((resolve) => setImmediate(resolve))
+  process.off('warning', note)
+  expect(answers.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+  expect(warnings).toEqual([])
+})
+
 test('two databases made at once do not see each other', async () => {
   const [one, two] = await Promise.all([createTestDatabase(), createTestDatabase()])
   await one.owner('CREATE TABLE public.mark (n INT8)')
