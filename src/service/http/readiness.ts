@@ -1,5 +1,6 @@
 import type { Pool } from '../../core/database/pool.ts'
-import type { Statement } from '../../core/database/statement.ts'
+import { DatabaseError } from '../../core/database/errors.ts'
+import type { Row, Statement } from '../../core/database/statement.ts'
 
 /** A probe that hangs is worse than one that fails: load balancers ask every few seconds. */
 const PROBE_TIMEOUT_MS = 2_000
@@ -12,33 +13,64 @@ const MIGRATED: Statement = {
   text: 'SELECT max(version)::INT8 AS newest FROM holdfast.migrations',
 }
 
-/** Whether requests can be served: both roles' databases answer, and have the migrations that this version needs. */
+/** How long a pool without a place in its queue is watched. */
+const BUSY_WATCH_MS = 250
+
+/**
+ * Whether requests can be served: both roles' databases answer, and have the migrations that this version needs. A pool
+ * that is busy answers others, which is as good: a flood at one route must not take the instance out of service (CWE-400).
+ */
 export type Readiness = () => Promise<boolean>
 
 /** @param pools by role @param newestMigration number of the newest file */
 export function createReadiness(pools: { app: Pool; identity: Pool }, newestMigration: number): Readiness {
   let shared: { readonly until: number; readonly answer: Promise<boolean> } | undefined
+  const judges = [judge(pools.app, ANSWERS, () => true), judge(pools.identity, MIGRATED, isMigrated)]
+  function isMigrated(row: Row | undefined): boolean {
+    return Number(row?.['newest'] ?? 0) >= newestMigration
+  }
   return () => {
     const now = performance.now()
     if (shared === undefined || now >= shared.until) {
-      shared = { until: now + PROBE_SHARED_MS, answer: probe(pools, newestMigration) }
+      shared = {
+        until: now + PROBE_SHARED_MS,
+        answer: Promise.all(judges.map((ask) => ask())).then((all) => all.every(Boolean)),
+      }
     }
     return shared.answer
   }
 }
 
-async function probe({ app, identity }: { app: Pool; identity: Pool }, newestMigration: number): Promise<boolean> {
+/** Asks a pool; where it has no connection free, whether it has once passed and is answering others meanwhile. */
+function judge(pool: Pool, statement: Statement, passes: (row: Row | undefined) => boolean): () => Promise<boolean> {
+  let passed = false
+  return async () => {
+    const before = pool.stats.flights
+    const verdict = await withTimeLimit(
+      pool
+        .transaction((transaction) => transaction.query(statement), { tries: 1 })
+        .then(
+          ({ rows }) => passes(rows[0]),
+          (error: unknown) => (error instanceof DatabaseError && error.code === 'pool_exhausted' ? 'busy' : false),
+        ),
+    )
+    if (verdict !== 'busy') {
+      passed = verdict
+      return verdict
+    }
+    if (!passed) return false
+    await new Promise((resolve) => setTimeout(resolve, BUSY_WATCH_MS))
+    // more flights than connections: some connection has had its answer and been given to the next
+    return pool.stats.flights - before > pool.stats.size
+  }
+}
+
+/** @returns `busy` when no answer has come in time */
+async function withTimeLimit<T>(asked: Promise<T>): Promise<T | 'busy'> {
   let timer: NodeJS.Timeout | undefined
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), PROBE_TIMEOUT_MS)
+  const late = new Promise<'busy'>((resolve) => {
+    timer = setTimeout(() => resolve('busy'), PROBE_TIMEOUT_MS)
   })
-  const asked = Promise.all([
-    app.transaction((transaction) => transaction.query(ANSWERS), { tries: 1 }),
-    identity.transaction((transaction) => transaction.query(MIGRATED), { tries: 1 }),
-  ]).then(
-    ([, migrated]) => Number(migrated.rows[0]?.['newest'] ?? 0) >= newestMigration,
-    () => false,
-  )
   try {
     return await Promise.race([asked, late])
   } finally {
