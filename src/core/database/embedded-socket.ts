@@ -1,8 +1,8 @@
-import { chownSync, lstatSync, mkdtempSync, rmSync } from 'node:fs'
+import { lstatSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Account } from './embedded-account.ts'
-import { makeOwnDirectory } from './embedded-directory.ts'
+import { giveAway, makeOwnDirectory } from './embedded-directory.ts'
 import type { EmbeddedState } from './embedded-state.ts'
 
 /** A Unix socket's path must fit `sockaddr_un`: 107 bytes and a NUL on Linux, 103 on macOS and the BSDs. */
@@ -23,7 +23,7 @@ export function socketDirectory(dataDirectory: string, state: EmbeddedState, acc
   const known = state.socketDirectory
   if (known !== undefined && isOwn(known, account)) return known
   const made = mkdtempSync(join(tmpdir(), 'holdfast-'))
-  if (account.uid !== undefined && account.gid !== undefined) chownSync(made, account.uid, account.gid)
+  giveAway(made, account)
   return made
 }
 

@@ -6,6 +6,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -19,6 +20,7 @@ import { chooseAccount } from '../../../src/core/database/embedded-account.ts'
 import type { Binaries } from '../../../src/core/database/embedded-binaries.ts'
 import { recordChild } from '../../../src/core/database/embedded-child.ts'
 import { assertVersion, initialiseCluster } from '../../../src/core/database/embedded-cluster.ts'
+import { giveAway, makeOwnDirectory } from '../../../src/core/database/embedded-directory.ts'
 import { freshState, readState, writeState } from '../../../src/core/database/embedded-state.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -87,6 +89,23 @@ describe('the password of the first start', () => {
     expect(() => assertVersion(directory, fakeBinaries(''))).toThrow(/^(?!.*secret)/)
     writeFileSync(join(directory, 'PG_VERSION'), '18\n')
     assertVersion(directory, fakeBinaries(''))
+  })
+})
+
+describe("a directory of the account's", () => {
+  test('is closed again; behind a link nothing is', async () => {
+    const account = await chooseAccount()
+    const path = join(directory, 'run')
+    makeOwnDirectory(path, account)
+    expect(statSync(path)).toMatchObject({ uid: account.uid ?? process.getuid?.(), mode: 0o40700 })
+    chmodSync(path, 0o755)
+    makeOwnDirectory(path, account)
+    expect(statSync(path).mode).toBe(0o40700)
+    rmdirSync(path)
+    symlinkSync(base, path)
+    expect(() => makeOwnDirectory(path, account)).toThrow(/in the way/)
+    expect(() => giveAway(path, { name: 'nobody', uid: nobody, gid: nobody })).toThrow()
+    expect(statSync(base)).toMatchObject({ uid: process.getuid?.(), mode: 0o40755 })
   })
 })
 
