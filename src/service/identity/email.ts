@@ -12,6 +12,9 @@ const LABEL = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?'
 /** At least two labels (RFC 1035 section 2.3.1), the last not a number: no address literal. */
 const DOMAIN = new RegExp(`^(?!.*\\.[0-9]+$)(?:${LABEL}\\.)+${LABEL}$`)
 
+/** `domainToASCII` reads the host of a URL: it drops tabs, ends at these, and decodes percent signs (CWE-1289). */
+const NOT_A_HOST = /[\s/?#\\%:<>^|[\]\p{C}]/u
+
 /**
  * One e-mail address in its one form: trimmed, NFC, ASCII letters in lower case, the domain in its ASCII form.
  * Never a list, never anything a mailer could read as two recipients (CWE-93, CWE-1289).
@@ -27,6 +30,7 @@ export function parseEmail(text: string): string {
     .split('@')
   const [local, typed] = parts
   if (parts.length !== 2 || local === undefined || typed === undefined) throw new IdentityError('email_invalid')
+  if (NOT_A_HOST.test(typed)) throw new IdentityError('email_invalid')
   const domain = domainToASCII(typed)
   const address = `${local}@${domain}`
   const fits = Buffer.byteLength(local) <= LOCAL_MAX_BYTES && Buffer.byteLength(address) <= EMAIL_MAX_BYTES

@@ -54,6 +54,15 @@ test.each([
   `a@${'b'.repeat(63)}.${'c'.repeat(63)}.${'d'.repeat(63)}.${'e'.repeat(63)}.com`,
   `${'\u00e9'.repeat(33)}@example.com`,
   'ada\ud800@example.com',
+  'ada@example.com/evil',
+  'ada@example.com?x',
+  'ada@example.com#x',
+  'ada@example.com\\evil',
+  'ada@exam\tple.com',
+  'ada@exam\nple.com',
+  'ada@exa%6dple.com',
+  'ada@example.com:80',
+  'ada@exam\u00adple.com',
 ])('%j is refused', (text) => {
   expect(() => parseEmail(text)).toThrowError(expect.objectContaining({ code: 'email_invalid', status: 422 }))
 })
