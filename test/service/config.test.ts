@@ -131,7 +131,7 @@ describe('the configuration', () => {
       'a lifetime beyond its bounds',
       { HOLDFAST_SESSION_IDLE_SECONDS: '5' },
       {},
-      /session_idle_seconds must be .* from 60 .*from the environment variable HOLDFAST_SESSION_IDLE_SECONDS/,
+      /session_idle_seconds must be .* from 180 .*from the environment variable HOLDFAST_SESSION_IDLE_SECONDS/,
     ],
     [
       'idle beyond absolute',

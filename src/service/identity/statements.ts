@@ -238,6 +238,6 @@ VALUES ($1::TEXT, $2::UUID, $3::UUID, $4::UUID, $5::TEXT, $6::JSONB)`,
   },
   sweepSessions: {
     name: 'sweep_sessions',
-    text: `DELETE FROM holdfast.sessions WHERE expires_at <= now() - INTERVAL '30 days'`,
+    text: `DELETE FROM holdfast.sessions WHERE expires_at <= now() - INTERVAL '30 days' OR revoked_at <= now() - INTERVAL '1 day'`,
   },
 } as const

@@ -43,6 +43,8 @@ export const THROTTLE_RULES = {
     capSeconds: 15 * MINUTE,
     memorySeconds: 60 * MINUTE,
   },
+  /** ten tenants a day: nobody founds more by hand (CWE-770) */
+  tenantFounder: { name: 'tenant_founder', freeAttempts: 10, capSeconds: DAY, memorySeconds: DAY },
   /** a hundred: a company that invites its staff */
   invitationSender: { name: 'invitation_sender', freeAttempts: 100, capSeconds: 15 * MINUTE, memorySeconds: DAY },
   /** five mails from one tenant to one address */

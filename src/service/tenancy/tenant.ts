@@ -10,6 +10,7 @@ import { journalQuery } from '../identity/journal.ts'
 import { parseName } from '../identity/name.ts'
 import { readTenant } from '../identity/session.ts'
 import { statements } from '../identity/statements.ts'
+import { countIn, THROTTLE_RULES } from '../identity/throttle.ts'
 import { FOUNDER_ROLE } from './manifest.ts'
 
 /** A slug is a DNS label, for it may be a subdomain, of 1 to 32 characters: shorter than a UUID, so never mistaken for one. */
@@ -24,15 +25,17 @@ export async function listTenants(unit: Unit): Promise<TenantOfUser[]> {
 /**
  * Founds a tenant; the caller becomes its owner. Only where sign-up is open.
  * @param unit identity pool, `signedIn()`, read-write
- * @throws IdentityError `sign_up_closed`, `slug_invalid`, `tenant_name_invalid`, `slug_taken`
+ * @throws IdentityError `sign_up_closed`, `slug_invalid`, `tenant_name_invalid`, `slug_taken`, `throttled`
  */
 export async function createTenant(
   unit: Unit,
-  identity: Pick<Identity, 'settings'>,
+  identity: Pick<Identity, 'settings' | 'keys'>,
   tenant: { slug: string; name: string },
 ): Promise<TenantOfUser> {
   if (!identity.settings.signUpOpen) throw new IdentityError('sign_up_closed')
   const founder = await callerAsMember(unit)
+  const { userId } = founder
+  await countIn(transactionOf(unit), identity.keys.throttle, [{ rule: THROTTLE_RULES.tenantFounder, subject: userId }])
   return foundTenant(transactionOf(unit), tenant, founder)
 }
 

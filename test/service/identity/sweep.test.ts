@@ -15,6 +15,11 @@ test('what has expired goes, what has not stays', async () => {
     ['throttle (key, failures, blocked_until, expires_at)', `1, now(), now() + INTERVAL '1 minute'`, 1],
     ['one_time_tokens (token_hash, purpose, email, expires_at)', `'sign_up', 'a', now() - INTERVAL '25 hours'`, 0],
     ['one_time_tokens (token_hash, purpose, email, expires_at)', `'sign_up', 'b', now() - INTERVAL '23 hours'`, 1],
+    [
+      'sessions (token_hash, user_id, idle_seconds, expires_at, revoked_at)',
+      `'${user}', 1, now(), now() - INTERVAL '25 hours'`,
+      0,
+    ],
     ['sessions (token_hash, user_id, idle_seconds, expires_at)', `'${user}', 1, now() - INTERVAL '31 days'`, 0],
     ['sessions (token_hash, user_id, idle_seconds, expires_at)', `'${user}', 1, now() - INTERVAL '29 days'`, 1],
   ]

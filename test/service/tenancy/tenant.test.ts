@@ -55,3 +55,9 @@ test('not by a service account', async () => {
   )
   await expect(found('bots', 'Bots', String(row?.id))).rejects.toMatchObject({ code: 'person_required' })
 })
+
+test('an account founds ten tenants, then has to wait', async () => {
+  const eve = await room.account('eve@example.com')
+  for (let index = 0; index < 10; index++) await found(`eve-${index}`, 'Eve', eve)
+  await expect(found('eve-10', 'Eve', eve)).rejects.toMatchObject({ code: 'throttled' })
+})
