@@ -244,7 +244,7 @@ function section<Type>(
     )
     const from =
       culprit === undefined
-        ? error.message.startsWith('public_origin')
+        ? error.message.startsWith('http.origin')
           ? found.get('http.origin')?.from
           : undefined
         : found.get(culprit.path)?.from

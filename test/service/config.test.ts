@@ -124,7 +124,7 @@ describe('the configuration', () => {
       'an origin with a path',
       { HOLDFAST_ORIGIN: 'https://x.example/app' },
       {},
-      /public_origin must be an origin .*\(from the environment variable HOLDFAST_ORIGIN\)/,
+      /http\.origin .* must be an origin .*\(from the environment variable HOLDFAST_ORIGIN\)/,
     ],
     ['sign-up that is neither', { HOLDFAST_SIGN_UP: 'yes' }, {}, /must be 'closed' or 'open'\. It is "yes"/],
     [

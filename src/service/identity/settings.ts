@@ -78,7 +78,7 @@ function duration(fields: Record<string, unknown>, name: keyof typeof DURATIONS)
 function origin(value: unknown): string {
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined
   if (url === undefined || (url.protocol !== 'https:' && url.protocol !== 'http:') || url.href !== `${url.origin}/`) {
-    return refuse('public_origin', 'an origin such as https://app.example.com', value)
+    return refuse('http.origin (HOLDFAST_ORIGIN)', 'an origin such as https://app.example.com', value)
   }
   return url.origin
 }

@@ -22,11 +22,11 @@ test('what is said is taken', () => {
 
 test.each([
   [undefined, 'identity'],
-  [{}, 'public_origin'],
-  [{ public_origin: 'app.example.com' }, 'public_origin'],
-  [{ public_origin: 'https://app.example.com/path' }, 'public_origin'],
-  [{ public_origin: 'https://user@app.example.com' }, 'public_origin'],
-  [{ public_origin: 'javascript:alert(1)' }, 'public_origin'],
+  [{}, 'http.origin \\(HOLDFAST_ORIGIN\\)'],
+  [{ public_origin: 'app.example.com' }, 'http.origin \\(HOLDFAST_ORIGIN\\)'],
+  [{ public_origin: 'https://app.example.com/path' }, 'http.origin \\(HOLDFAST_ORIGIN\\)'],
+  [{ public_origin: 'https://user@app.example.com' }, 'http.origin \\(HOLDFAST_ORIGIN\\)'],
+  [{ public_origin: 'javascript:alert(1)' }, 'http.origin \\(HOLDFAST_ORIGIN\\)'],
   [{ ...origin, sign_up: true }, 'sign_up'],
   [{ ...origin, session_idle_seconds: 0 }, 'session_idle_seconds'],
   [{ ...origin, session_idle_seconds: 179 }, 'session_idle_seconds'],

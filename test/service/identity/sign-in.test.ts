@@ -127,7 +127,7 @@ test('what failed is written down without address or password', async () => {
 })
 
 test.each([
-  ['one network', 100, (_: number): string => '2001:db8::1', THROTTLE_RULES.signInPair.freeAttempts],
+  ['one network', 100, (index: number) => `2001:db8::${index + 1}`, THROTTLE_RULES.signInPair.freeAttempts],
   ['many networks', 150, (index: number) => `2001:db8:${index}::1`, THROTTLE_RULES.signInAccount.freeAttempts],
 ])('parallel guesses at one account from %s: so many are compared, the others told to wait', async (...given) => {
   const [, total, address, free] = given

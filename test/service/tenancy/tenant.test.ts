@@ -44,7 +44,7 @@ test.each(['', 'A', 'a_b', 'a.b', '-a', 'a-', 'ä', 'a b', 'a'.repeat(33), '0000
 )
 
 test('not where sign-up is closed', async () => {
-  const closed = { settings: { ...room.settings, signUpOpen: false } }
+  const closed = { keys: room.keys, settings: { ...room.settings, signUpOpen: false } }
   const founding = room.as({ userId: ada }, (unit) => createTenant(unit, closed, { slug: 'closed', name: 'Closed' }))
   await expect(founding).rejects.toMatchObject({ code: 'sign_up_closed', status: 403 })
 })
