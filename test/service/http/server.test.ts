@@ -102,7 +102,8 @@ describe('probes', () => {
     expect([answer.statusCode, answer.json<{ code: string }>().code]).toEqual([503, 'unavailable'])
   })
 
-  const pool = (work: () => Promise<unknown>): Pool => ({ transaction: work, stats: { flights: 0, size: 1 } }) as unknown as Pool
+  const pool = (work: () => Promise<unknown>): Pool =>
+    ({ transaction: work, stats: { flights: 0, size: 1 } }) as unknown as Pool
   const rows = (newest: string) => pool(async () => ({ rows: [{ newest }] }))
   it.each<[string, Pool, Pool, boolean]>([
     ['current', rows('3'), rows('3'), true],
