@@ -18,9 +18,14 @@ const runs: Readonly<Record<string, LongRun>> = {
     environment: { HOLDFAST_KILLS: '20' },
     what: '20 times SIGKILL amid writes; every acknowledged write is there, none by half',
   },
+  mutants: {
+    file: 'test/core/scope/mutants.test.ts',
+    environment: { HOLDFAST_MUTANTS: '60000' },
+    what: 'mutilated final texts: what the prover still proves does the same in two worlds that differ out of reach',
+  },
   oracle: {
     file: 'test/core/scope/oracle.test.ts',
-    environment: { HOLDFAST_ORACLE_STATEMENTS: '200000' },
+    environment: { HOLDFAST_ORACLE_TIMES: '55' },
     what: '200,000 generated statements: the first wall alone against row-level security alone',
   },
 }
