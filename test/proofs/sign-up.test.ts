@@ -46,8 +46,8 @@ describe('a hundred sign-ups at once with one address', () => {
     )
     expect(completed.filter((answer) => answer.startsWith('[201,'))).toHaveLength(1)
     const refused = completed.filter((answer) => !answer.startsWith('[201,'))
-    expect(new Set(refused).size).toBe(1)
-    expect(refused[0]).toContain('token_invalid')
+    // used already, or more tries of one token than are free
+    for (const answer of refused) expect(answer).toMatch(/^\[(400,.*token_invalid|429,.*throttled)/s)
     expect(await house.database.owner('SELECT email FROM holdfast.users WHERE email = $1', [email])).toHaveLength(1)
   })
 
