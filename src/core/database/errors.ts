@@ -77,6 +77,17 @@ export type ServerReport = {
   readonly constraint: string | undefined
 }
 
+/** An error as `pg` gives it: an ErrorResponse of the server with its fields, or an Error of the connection without. */
+export type WireError = Error &
+  Partial<Record<'code' | 'severity' | 'detail' | 'schema' | 'table' | 'constraint', string>>
+
+/** What the server said, or nothing when the error is the connection's own. */
+export function readReport(error: WireError): ServerReport | undefined {
+  const { severity, code, message, detail, schema, table, constraint } = error
+  if (severity === undefined || code === undefined) return undefined
+  return { sqlstate: code, severity, message, detail, schema, table, constraint }
+}
+
 /**
  * The database refused one statement of a flight. The rest of the flight did not run, the transaction is rolled back
  * and the connection is kept.

@@ -1,6 +1,6 @@
 import type { Connection, Submittable } from 'pg'
 import { encodeFlight, type WireStep } from './encoder.ts'
-import type { ServerReport } from './errors.ts'
+import { readReport, type ServerReport, type WireError } from './errors.ts'
 import type { KnownStatement, KnownStatements } from './known-statements.ts'
 import { type FieldDescription, readRow, type RowReader, rowReader } from './row-reader.ts'
 import type { Result, Row } from './statement.ts'
@@ -116,22 +116,10 @@ export class Flight implements Submittable {
   }
 
   /** An ErrorResponse, or an Error of the connection itself. ReadyForQuery follows only the first kind. */
-  handleError(
-    error: Error & Partial<Record<'code' | 'severity' | 'detail' | 'schema' | 'table' | 'constraint', string>>,
-  ): void {
-    if (error.severity === undefined || error.code === undefined) return this.#settle(error)
-    this.#failure ??= {
-      index: this.#tags.length,
-      report: {
-        sqlstate: error.code,
-        severity: error.severity,
-        message: error.message,
-        detail: error.detail,
-        schema: error.schema,
-        table: error.table,
-        constraint: error.constraint,
-      },
-    }
+  handleError(error: WireError): void {
+    const report = readReport(error)
+    if (report === undefined) return this.#settle(error)
+    this.#failure ??= { index: this.#tags.length, report }
   }
 
   /** The connection's owner tells: after an error `pg` no longer does. */

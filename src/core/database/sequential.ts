@@ -1,6 +1,7 @@
 import { type Carry, type LoadEnd, commitStatement, rollbackStatement, surpriseOf } from './carry.ts'
 import type { Connection, FlightLoss } from './connection.ts'
 import { assertSendable, encodeValues } from './encoder.ts'
+import { readReport, type WireError } from './errors.ts'
 import type { FlightEnd, TransactionStatus } from './flight.ts'
 import type { Query, Result, Row } from './statement.ts'
 
@@ -50,23 +51,10 @@ async function fail(
   implicit: boolean,
   results: readonly Result[],
   index: number,
-  error: Error & Partial<Record<'code' | 'severity' | 'detail' | 'schema' | 'table' | 'constraint', string>>,
+  error: WireError,
 ): Promise<LoadEnd | FlightLoss> {
-  const failure: FlightEnd['failure'] =
-    error.severity === undefined || error.code === undefined
-      ? undefined
-      : {
-          index,
-          report: {
-            sqlstate: error.code,
-            severity: error.severity,
-            message: error.message,
-            detail: error.detail,
-            schema: error.schema,
-            table: error.table,
-            constraint: error.constraint,
-          },
-        }
+  const report = readReport(error)
+  const failure: FlightEnd['failure'] = report === undefined ? undefined : { index, report }
   if (failure === undefined || failure.report.severity !== 'ERROR') {
     connection.destroy(error)
     return { cause: error, submitted: true, failure }
