@@ -5,6 +5,7 @@ import type { TenantSources } from '../../core/guard/tenant-selection.ts'
 import type { Identity } from '../identity/identity.ts'
 import { answerError, answerProblems } from './answer-problems.ts'
 import { answerClientError } from './client-error.ts'
+import { createCursors } from './cursor.ts'
 import { createDrain, type Drain } from './drain.ts'
 import { serviceGuardPlugin } from './guard-plugin.ts'
 import { takeJsonOnly } from './json-body.ts'
@@ -134,7 +135,11 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   await describeRoutes(app)
   await serveDescription(app)
   healthRoutes(app, options.ready)
-  const context: RouteContext = { identity: options.identity, origin }
+  const context: RouteContext = {
+    identity: options.identity,
+    origin,
+    cursors: createCursors(options.identity.keys.cursor),
+  }
   await app.register(async (v1) => addV1(v1, context), { prefix: '/v1' })
   return { app, routes: () => routes, drain }
 }

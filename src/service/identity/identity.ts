@@ -21,6 +21,8 @@ export type Identity = {
 export type IdentityKeys = {
   /** HMAC-SHA-256 key of the throttle's row keys. */
   readonly throttle: Buffer
+  /** HMAC-SHA-256 key of the lists' cursors. */
+  readonly cursor: Buffer
   /** AES-256-GCM keys of the outbox. */
   readonly outbox: SealKeys
 }

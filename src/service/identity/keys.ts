@@ -18,6 +18,7 @@ export function deriveKeys(root: Uint8Array): IdentityKeys {
     Buffer.from(hkdfSync('sha256', root, 'holdfast', `holdfast/v1/${purpose}`, ROOT_KEY_BYTES))
   return {
     throttle: subkey('throttle'),
+    cursor: subkey('cursor'),
     outbox: { current: OUTBOX_KEY_ID, keys: new Map([[OUTBOX_KEY_ID, subkey('outbox')]]) },
   }
 }
