@@ -25,8 +25,11 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'service/identity',
     'service/tenancy',
     'service/http',
+    // config-file.ts gives an application's files the very modules that host it
+    'entries',
   ],
-  entries: ['core/scope', 'core/database', 'core/guard', 'service', 'service/http'],
+  testing: ['core/scope', 'core/database', 'core/guard', 'service/http'],
+  entries: ['core/scope', 'core/database', 'core/guard', 'service', 'service/http', 'testing'],
   cli: [
     'core/scope',
     'core/database',

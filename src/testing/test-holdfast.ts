@@ -1,0 +1,119 @@
+import { randomUUID } from 'node:crypto'
+import { loadKernel, createScope } from '../core/scope/scope.ts'
+import { type Manifest, parseManifest } from '../core/scope/manifest.ts'
+import { createGuard, type Guard, type Unit } from '../core/guard/guard.ts'
+import { can } from '../core/guard/access.ts'
+import { hashSessionToken, newSessionToken } from '../core/guard/credential.ts'
+import type { Pool } from '../core/database/pool.ts'
+import type { Row } from '../core/database/statement.ts'
+import { openRehearsal } from './rehearsal.ts'
+import { serverOfRun } from './run-server.ts'
+import { makeTestDatabase } from './test-database.ts'
+
+/** Whom a request of a test is sent as. */
+export type TestCaller = {
+  readonly userId: string
+  readonly tenantId: string
+  readonly role: string
+  /** the session's token, as a client holds it */
+  readonly token: string
+  /** what a request needs to be this caller's: `app.inject({ url, headers: clerk.headers })` */
+  readonly headers: Readonly<Record<'authorization', string>>
+  /** A unit of work as this caller, with these permissions and no others, and all that the role grants if none is named. */
+  unit<T>(work: (unit: Unit) => Promise<T>, ...permissions: string[]): Promise<T>
+}
+
+/** A Holdfast for tests: a real PostgreSQL, both walls, and nothing left after `rollback`. */
+export type TestHoldfast = {
+  readonly manifest: Manifest
+  /** The app role's connection without the first wall, for tests of one's own policies. */
+  readonly pool: Pool
+  /** Give it to the plugin: `app.register(guardPlugin, { guard: test.holdfast, origin })`. */
+  readonly holdfast: Guard
+  /** Undoes everything since the last time, seeds included. Call it after each test. */
+  rollback(): Promise<void>
+  /** Runs SQL past both walls, for seeding and looking. */
+  asOwner(text: string, values?: readonly unknown[]): Promise<Row[]>
+  /**
+   * A new user with a role in a tenant, signed in. The tenant is made if it is not there.
+   *
+   * @param o.tenant slug
+   * @throws TypeError for a role that the manifest lacks
+   */
+  asCaller(o: { readonly tenant: string; readonly role: string }): Promise<TestCaller>
+  /** Remembers this moment; the function returned goes back to it. */
+  checkpoint(): Promise<() => Promise<void>>
+  /** Drops the database. Call it after the last test. */
+  close(): Promise<void>
+}
+
+/**
+ * Opens a database of its own, migrated, on a PostgreSQL that the whole run shares: an embedded one, or that of
+ * HOLDFAST_TEST_DATABASE_URL (a superuser's URL of a throw-away server).
+ *
+ * @param o.migrations folder of the application's numbered .sql files, with a slash at its end; run as holdfast_owner
+ * @example const test = await openTestHoldfast({ manifest, migrations: new URL('../migrations/', import.meta.url) })
+ */
+export async function openTestHoldfast(o: { manifest: unknown; migrations?: URL }): Promise<TestHoldfast> {
+  const manifest = parseManifest(o.manifest)
+  await loadKernel()
+  const database = await makeTestDatabase(await serverOfRun(), manifest, o.migrations)
+  const { pool, asOwner, rollback, checkpoint, close } = await openRehearsal(database.address)
+  const guard = createGuard({
+    pools: { app: pool, identity: pool },
+    scope: createScope({ manifest, dialect: pool.dialect }),
+  })
+  return {
+    manifest,
+    pool,
+    holdfast: guard,
+    rollback,
+    asOwner,
+    checkpoint,
+    async asCaller({ tenant, role }) {
+      const grants = manifest.roles[role]
+      if (grants === undefined) {
+        throw new TypeError(`the manifest has no role "${role}"; it has ${Object.keys(manifest.roles).join(', ')}`)
+      }
+      const userId = randomUUID()
+      const { token, hash } = newSessionToken()
+      await asOwner('INSERT INTO holdfast.tenants (slug, name) VALUES ($1, $1) ON CONFLICT (slug) DO NOTHING', [tenant])
+      const [row] = await asOwner('SELECT id::TEXT AS id FROM holdfast.tenants WHERE slug = $1', [tenant])
+      const tenantId = String(row?.['id'])
+      await asOwner('INSERT INTO holdfast.users (id, email, display_name) VALUES ($1, $2, $3)', [
+        userId,
+        `${userId}@example.com`,
+        role,
+      ])
+      await asOwner('INSERT INTO holdfast.memberships (tenant_id, user_id, role) VALUES ($1, $2, $3)', [
+        tenantId,
+        userId,
+        role,
+      ])
+      await asOwner(
+        `INSERT INTO holdfast.sessions (token_hash, user_id, tenant_id, assurance, idle_seconds, expires_at)
+         VALUES ($1, $2, $3, 'aal2', 3600, now() + INTERVAL '1 day')`,
+        [hash, userId, tenantId],
+      )
+      return {
+        userId,
+        tenantId,
+        role,
+        token,
+        headers: { authorization: `Bearer ${token}` },
+        unit(work, ...permissions) {
+          const held = permissions.length > 0 ? permissions : grants.map((grant) => grant.replace(/@own$/, ''))
+          const credential = { kind: 'session', transport: 'bearer', hash: hashSessionToken(token) ?? hash } as const
+          return guard.run(
+            { credential, selectors: [], access: can(...held), readOnly: false, strict: false, pool: 'app' },
+            work,
+          )
+        },
+      }
+    },
+    async close() {
+      await close()
+      await database.drop()
+    },
+  }
+}

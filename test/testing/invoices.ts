@@ -1,0 +1,46 @@
+/** A small application's tables and roles. */
+export const invoices = {
+  migrations: new URL('./migrations/', import.meta.url),
+  manifest: {
+    tables: [
+      {
+        schema: 'app',
+        name: 'invoices',
+        resource: 'invoice',
+        columns: {
+          tenant_id: { type: 'uuid' },
+          id: { type: 'uuid' },
+          created_by: { type: 'uuid' },
+          title: { type: 'text' },
+          total: { type: 'int8' },
+        },
+        tenant: 'tenant_id',
+        owner: 'created_by',
+      },
+      {
+        schema: 'app',
+        name: 'lines',
+        resource: 'line',
+        columns: {
+          tenant_id: { type: 'uuid' },
+          id: { type: 'uuid' },
+          invoice_id: { type: 'uuid' },
+          note: { type: 'text' },
+        },
+        tenant: 'tenant_id',
+      },
+    ],
+    roles: {
+      owner: [
+        'invoice:read',
+        'invoice:create',
+        'invoice:update',
+        'invoice:delete',
+        'line:read',
+        'line:create',
+        'line:delete',
+      ],
+      clerk: ['invoice:read@own', 'invoice:create'],
+    },
+  },
+} as const
