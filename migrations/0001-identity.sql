@@ -21,7 +21,8 @@ CREATE TABLE holdfast.tenants (
   slug TEXT NOT NULL UNIQUE CHECK (length(slug) BETWEEN 1 AND 32),
   name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
   status TEXT NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'suspended')),
-  created_at TIMESTAMPTZ NOT NULL DEFAULT now()
+  created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+  revision INT8 NOT NULL DEFAULT 1
 );
 -- next
 CREATE TABLE holdfast.memberships (
@@ -29,6 +30,7 @@ CREATE TABLE holdfast.memberships (
   user_id UUID NOT NULL REFERENCES holdfast.users (id) ON DELETE CASCADE,
   role TEXT NOT NULL CHECK (length(role) BETWEEN 1 AND 63),
   created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+  revision INT8 NOT NULL DEFAULT 1,
   PRIMARY KEY (tenant_id, user_id)
 );
 -- next

@@ -19,6 +19,7 @@ import type { DeclaredRoute } from './route-declaration.ts'
 import { healthRoutes } from './routes/health.ts'
 import { invitationRoutes } from './routes/invitations.ts'
 import { meRoutes } from './routes/me.ts'
+import { memberRoutes } from './routes/members.ts'
 import type { RouteContext } from './routes/route-context.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { setupRoutes } from './routes/setup.ts'
@@ -154,6 +155,7 @@ function addV1(v1: FastifyInstance, context: RouteContext): void {
   signInRoutes(v1, context)
   sessionRoutes(v1)
   tenantRoutes(v1, context)
+  memberRoutes(v1, context)
   invitationRoutes(v1, context)
   meRoutes(v1)
   teamRoutes(v1)

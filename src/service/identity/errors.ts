@@ -21,11 +21,17 @@ export const identityErrors = {
   token_invalid: { status: 400, message: 'The token is unknown, used or expired.' },
   account_exists: { status: 409, message: 'This address has an account: sign in and accept the invitation there.' },
   sign_up_closed: { status: 403, message: 'Sign-up is by invitation only.' },
-  role_exceeds_own: { status: 403, message: 'Nobody may give a role that grants more than their own.' },
+  role_exceeds_own: {
+    status: 403,
+    message: 'Nobody may give, change or take away a role that grants more than their own.',
+  },
   person_required: { status: 403, message: 'Only a person can do this.' },
   session_not_found: { status: 404, message: 'There is no such session.' },
   tenant_not_found: { status: 404, message: 'There is no such tenant.' },
+  member_not_found: { status: 404, message: 'There is no such member.' },
+  invitation_not_found: { status: 404, message: 'There is no such invitation.' },
   slug_taken: { status: 409, message: 'This slug is taken.' },
+  last_owner: { status: 409, message: 'A tenant needs an owner: make somebody else one first.' },
   already_member: { status: 409, message: 'This person is a member already.' },
 } as const satisfies Record<string, { status: number; message: string }>
 

@@ -15,6 +15,10 @@ type JournalEvent =
   | 'tenant_created'
   | 'invitation_created'
   | 'invitation_accepted'
+  | 'invitation_withdrawn'
+  | 'tenant_renamed'
+  | 'member_role_changed'
+  | 'member_removed'
   | 'mail_given_up'
 
 /** What an event may say beyond who and where: a closed list without a place for a secret (CWE-532). */
@@ -22,6 +26,10 @@ type JournalDetails = {
   /** keyed digest of an address, so that attempts on one account can be counted together */
   readonly account?: string
   readonly role?: string
+  /** the role before a change */
+  readonly was?: string
+  /** the user whose membership it is about */
+  readonly member?: string
   readonly count?: number
   readonly invitation?: string
   readonly mail?: string

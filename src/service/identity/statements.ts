@@ -222,6 +222,81 @@ WHERE tenant_id = $1::UUID AND token_hash = $2::BYTEA AND email = $3::TEXT
 RETURNING id, role, invited_by`,
   },
 
+  tenantRead: {
+    name: 'tenant_read',
+    text: `SELECT id, slug, name, created_at, revision FROM holdfast.tenants WHERE id = $1::UUID`,
+  },
+  tenantRename: {
+    name: 'tenant_rename',
+    // what the change is based on is compared where it is written (CWE-362); $3: whatever is there
+    text: `UPDATE holdfast.tenants SET name = $2::TEXT, revision = revision + 1
+WHERE id = $1::UUID AND ($3::BOOL OR revision = ANY ($4::INT8[]))
+RETURNING id, slug, name, created_at, revision`,
+  },
+  memberList: {
+    name: 'member_list',
+    text: `SELECT m.user_id, m.role, m.created_at, u.kind, p.email, COALESCE(p.display_name, u.display_name) AS display_name
+FROM holdfast.memberships m
+JOIN holdfast.users u ON u.id = m.user_id
+LEFT JOIN tenancy.profiles p ON p.tenant_id = m.tenant_id AND p.user_id = m.user_id
+WHERE m.tenant_id = $1::UUID AND ($2::TEXT = '' OR m.role = $2::TEXT)
+  AND ($3::BOOL OR m.user_id = $4::UUID) AND m.user_id > $5::UUID
+ORDER BY m.user_id LIMIT $6::INT8`,
+  },
+  memberRead: {
+    name: 'member_read',
+    text: `SELECT m.user_id, m.role, m.created_at, m.revision, u.kind, p.email,
+  COALESCE(p.display_name, u.display_name) AS display_name
+FROM holdfast.memberships m
+JOIN holdfast.users u ON u.id = m.user_id
+LEFT JOIN tenancy.profiles p ON p.tenant_id = m.tenant_id AND p.user_id = m.user_id
+WHERE m.tenant_id = $1::UUID AND m.user_id = $2::UUID`,
+  },
+  grantsOfPlace: {
+    name: 'grants_of_place',
+    text: `SELECT g.permission, g.reach
+FROM holdfast.memberships m
+CROSS JOIN holdfast.current_roles c
+JOIN holdfast.role_grants g ON g.version = c.version AND g.role = m.role
+WHERE m.tenant_id = $1::UUID AND m.user_id = $2::UUID`,
+  },
+  otherHolders: {
+    name: 'other_holders',
+    // people who can act: neither a service account nor a disabled user keeps a tenant
+    text: `SELECT count(*)::INT8 AS others
+FROM holdfast.memberships m
+JOIN holdfast.users u ON u.id = m.user_id AND u.status = 'active' AND u.kind = 'person'
+WHERE m.tenant_id = $1::UUID AND m.role = $2::TEXT AND m.user_id <> $3::UUID`,
+  },
+  membershipChange: {
+    name: 'membership_change',
+    text: `UPDATE holdfast.memberships SET role = $3::TEXT, revision = revision + 1
+WHERE tenant_id = $1::UUID AND user_id = $2::UUID AND ($4::BOOL OR revision = ANY ($5::INT8[]))
+RETURNING revision`,
+  },
+  membershipRemove: {
+    name: 'membership_remove',
+    // profile and places on teams go with it, by their foreign keys
+    text: `DELETE FROM holdfast.memberships
+WHERE tenant_id = $1::UUID AND user_id = $2::UUID AND ($3::BOOL OR revision = ANY ($4::INT8[]))
+RETURNING user_id`,
+  },
+  invitationList: {
+    name: 'invitation_list',
+    text: `SELECT id, email, role, invited_by, created_at, expires_at, expires_at <= now() AS expired
+FROM holdfast.invitations
+WHERE tenant_id = $1::UUID AND consumed_at IS NULL
+  AND ($2::TEXT = '' OR ($2::TEXT = 'expired') = (expires_at <= now()))
+  AND ($3::BOOL OR invited_by = $4::UUID) AND id > $5::UUID
+ORDER BY id LIMIT $6::INT8`,
+  },
+  invitationWithdraw: {
+    name: 'invitation_withdraw',
+    text: `DELETE FROM holdfast.invitations
+WHERE tenant_id = $1::UUID AND id = $2::UUID AND ($3::BOOL OR invited_by = $4::UUID) AND consumed_at IS NULL
+RETURNING role`,
+  },
+
   journalAdd: {
     name: 'journal_add',
     text: `INSERT INTO holdfast.journal (event, user_id, tenant_id, session_id, network, details)

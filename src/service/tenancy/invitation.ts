@@ -1,10 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { StatementError } from '../../core/database/errors.ts'
-import type { Row } from '../../core/database/statement.ts'
 import type { Transaction } from '../../core/database/transaction.ts'
 import type { Unit } from '../../core/guard/guard.ts'
 import { transactionOf } from '../../core/guard/identity-unit.ts'
-import { type Grants, parseGrants } from '../../core/scope/grants.ts'
 import { parseEmail } from '../identity/email.ts'
 import { IdentityError } from '../identity/errors.ts'
 import type { Identity, NewMember, TenantOfUser } from '../identity/identity.ts'
@@ -14,6 +12,7 @@ import { statements } from '../identity/statements.ts'
 import { countIn, THROTTLE_RULES } from '../identity/throttle.ts'
 import { invitationMessage } from '../mail/messages.ts'
 import { enqueue } from '../mail/outbox.ts'
+import { covers, readGrants } from './role-grants.ts'
 import { callerAsMember, enterTenant, memberQueries } from './tenant.ts'
 
 /** An invitation as its sender sees it: the token goes to the invited address alone. */
@@ -166,16 +165,4 @@ async function tenantOf(transaction: Transaction, tokenHash: Buffer): Promise<st
   const { rows } = await transaction.query(statements.tenantOfInvitation, [tokenHash])
   const id = rows[0]?.tenant_id
   return typeof id === 'string' ? id : undefined
-}
-
-/** Whether one set of grants holds all of another: each permission, at the same reach or a wider one (CWE-269). */
-function covers(held: Grants, wanted: Grants): boolean {
-  return [...wanted].every(([permission, reach]) => {
-    const own = held.get(permission)
-    return own === 'tenant' || (own !== undefined && own === reach)
-  })
-}
-
-function readGrants(rows: readonly Row[] = []): Grants {
-  return parseGrants(rows.map((row) => String(row.permission) + (row.reach === 'own' ? '@own' : '')))
 }

@@ -49,7 +49,7 @@ const teamMembers: Table = {
 }
 
 /** Sees the tenant's people and teams; writes nothing but their own profile. */
-const viewer = ['profile:read', 'profile:update@own', 'team:read', 'team_member:read']
+const viewer = ['tenant:read', 'profile:read', 'profile:update@own', 'team:read', 'team_member:read']
 
 /**
  * Also founds teams, and names again those they founded. `team_member:create@own` puts the founder onto the new team;

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { StatementError } from '../../core/database/errors.ts'
-import type { Query } from '../../core/database/statement.ts'
+import type { Query, Row } from '../../core/database/statement.ts'
 import type { Transaction } from '../../core/database/transaction.ts'
 import type { Unit } from '../../core/guard/guard.ts'
 import { transactionOf } from '../../core/guard/identity-unit.ts'
@@ -12,6 +12,7 @@ import { readTenant } from '../identity/session.ts'
 import { statements } from '../identity/statements.ts'
 import { countIn, THROTTLE_RULES } from '../identity/throttle.ts'
 import { FOUNDER_ROLE } from './manifest.ts'
+import { type Expected, revisionValues } from './revision.ts'
 
 /** A slug is a DNS label, for it may be a subdomain, of 1 to 32 characters: shorter than a UUID, so never mistaken for one. */
 const SLUG = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/
@@ -20,6 +21,44 @@ const SLUG = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/
 export async function listTenants(unit: Unit): Promise<TenantOfUser[]> {
   const { rows } = await transactionOf(unit).query(statements.tenantsOfUser, [unit.caller.userId])
   return rows.map(readTenant)
+}
+
+/** The selected tenant, with the revision that a change is based on. */
+export type RevisedTenant = TenantOfUser & { readonly createdAt: Date; readonly revision: string }
+
+/** The tenant that the caller works in. @param unit identity pool, `can('tenant:read')` */
+export async function readOwnTenant(unit: Unit): Promise<RevisedTenant> {
+  const { rows } = await transactionOf(unit).query(statements.tenantRead, [unit.caller.tenantId])
+  const [row] = rows
+  if (row === undefined) throw new IdentityError('tenant_not_found')
+  return revised(row, unit.caller.role)
+}
+
+/**
+ * Names the caller's tenant anew.
+ * @param unit identity pool, `can('tenant:read', 'tenant:update')`, read-write
+ * @returns the tenant, or nothing when another revision is there
+ * @throws IdentityError `tenant_name_invalid`
+ */
+export async function renameTenant(
+  unit: Unit,
+  change: { name: string; expected: Expected },
+): Promise<RevisedTenant | undefined> {
+  const { tenantId, userId, role } = unit.caller
+  const name = parseName(change.name, 'tenant_name_invalid')
+  const { rows } = await transactionOf(unit).query(statements.tenantRename, [
+    tenantId,
+    name,
+    ...revisionValues(change.expected),
+  ])
+  const [row] = rows
+  if (row === undefined) return undefined
+  await transactionOf(unit).send([journalQuery({ event: 'tenant_renamed', userId, tenantId })], { commit: true })
+  return revised(row, role)
+}
+
+function revised(row: Row, role: string): RevisedTenant {
+  return { ...readTenant({ ...row, role }), createdAt: row.created_at as Date, revision: String(row.revision) }
 }
 
 /**

@@ -1,11 +1,15 @@
 import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
-import { signedIn } from '../../../core/guard/access.ts'
-import { createTenant, listTenants } from '../../tenancy/tenant.ts'
-import { name, slug, strict, tenantView } from '../fields.ts'
+import { can, signedIn } from '../../../core/guard/access.ts'
+import { createTenant, listTenants, type RevisedTenant, readOwnTenant, renameTenant } from '../../tenancy/tenant.ts'
+import { conditional, entityTag, expectedRevision } from '../entity-tag.ts'
+import { instant, name, slug, strict, tenantView } from '../fields.ts'
+import { HttpProblem } from '../problem.ts'
 import type { RouteContext } from './route-context.ts'
 
 const body = strict({ slug, name })
+const change = strict({ name })
+const ownTenant = strict({ ...tenantView.properties, created_at: instant })
 
 /** The caller's tenants. */
 export function tenantRoutes(app: FastifyInstance, { identity }: RouteContext): void {
@@ -40,4 +44,42 @@ export function tenantRoutes(app: FastifyInstance, { identity }: RouteContext): 
       return tenant
     },
   )
+
+  app.get(
+    '/tenant',
+    {
+      config: { access: can('tenant:read'), pool: 'identity' },
+      schema: { summary: 'The tenant that I work in', tags: ['tenant'], response: { 200: ownTenant } },
+    },
+    async (request, reply) => {
+      const tenant = await readOwnTenant(request.unit)
+      reply.header('etag', entityTag(tenant.revision))
+      return viewOf(tenant)
+    },
+  )
+
+  app.patch<{ Body: Static<typeof change>; Headers: Static<typeof conditional> }>(
+    '/tenant',
+    {
+      config: { access: can('tenant:read', 'tenant:update'), pool: 'identity' },
+      schema: {
+        summary: 'Rename the tenant that I work in',
+        tags: ['tenant'],
+        headers: conditional,
+        body: change,
+        response: { 200: ownTenant },
+      },
+    },
+    async (request, reply) => {
+      const expected = expectedRevision(request.headers)
+      const renamed = await renameTenant(request.unit, { name: request.body.name, expected })
+      if (renamed === undefined) throw new HttpProblem('precondition_failed')
+      reply.header('etag', entityTag(renamed.revision))
+      return viewOf(renamed)
+    },
+  )
+}
+
+function viewOf({ id, slug: label, name: shown, role, createdAt }: RevisedTenant): Static<typeof ownTenant> {
+  return { id, slug: label, name: shown, role, created_at: createdAt }
 }
