@@ -7,7 +7,7 @@ import { type Command, readArguments, type Terminal, UsageError } from './comman
 const help = `holdfast explain "SELECT …": show what a statement becomes on its way to the database, or why it is refused
 
   --role ROLE    under the grants of this role; without it: every grant, with reach "own"
-  --config FILE  configuration file with the roles
+  --config FILE  configuration file with the roles and the application
   --json         print it as JSON
 
 Values are named slots: "tenant" and "user" are Holdfast's, "p1" is your $1.`
@@ -22,16 +22,16 @@ export const explain: Command = {
       { min: 1, max: 1, hint: 'Put the statement in quotes.' },
     )
     const { environment, directory } = terminal
-    const { loadRoles } = await import('../service/config.ts')
+    const { loadSchema } = await import('../service/config.ts')
     const { serviceManifest } = await import('../service/tenancy/manifest.ts')
     const { createScope, loadKernel } = await import('../core/scope/scope.ts')
     const { ScopeRefusal } = await import('../core/scope/refusals.ts')
-    const roles = await loadRoles({
+    const { roles, application } = await loadSchema({
       environment,
       directory,
       ...(values.config === undefined ? {} : { file: values.config }),
     })
-    const manifest = { ...serviceManifest, roles }
+    const manifest = { tables: [...serviceManifest.tables, ...(application?.manifest.tables ?? [])], roles }
     const grants = await grantsOf(manifest, values.role)
     await loadKernel()
     const text = positionals[0] ?? ''

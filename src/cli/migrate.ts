@@ -5,7 +5,7 @@ const help = `holdfast migrate: bring a database up to date, and make the config
   --url URL      the database, as holdfast_migrator; or HOLDFAST_MIGRATOR_URL, which other users of the machine
                  can not read off the list of processes
   --status       only say what is applied and what is pending
-  --config FILE  configuration file with the roles
+  --config FILE  configuration file with the roles and the application, whose own migrations follow Holdfast's
   --json         print the result as JSON
 
 \`serve\` migrates the embedded database by itself. The roles of the database are made by \`holdfast db roles\`.`
@@ -22,8 +22,15 @@ export const migrateCommand: Command = {
     })
     const url = values.url ?? environment['HOLDFAST_MIGRATOR_URL']
     if (url === undefined || url === '') throw new UsageError('Give --url, or set HOLDFAST_MIGRATOR_URL.')
+    const { loadSchema } = await import('../service/config.ts')
+    const { roles, application } = await loadSchema({
+      environment,
+      directory,
+      ...(values.config === undefined ? {} : { file: values.config }),
+    })
     const { migrate, migrationStatus } = await import('../core/database/migrate.ts')
     if (values.status === true) {
+      const { ownMigrations } = await import('../core/database/migration-file.ts')
       const { createPool } = await import('../core/database/pool.ts')
       // the migrator inherits nothing: as itself it may not even look
       const pool = await createPool({
@@ -32,7 +39,7 @@ export const migrateCommand: Command = {
         applicationName: 'holdfast migrate',
         role: 'holdfast_owner',
       })
-      const status = await migrationStatus(pool).finally(() => pool.close())
+      const status = await migrationStatus(pool, ownMigrations, application?.migrations).finally(() => pool.close())
       if (values.json === true) out(JSON.stringify(status))
       else {
         for (const name of status.applied) out(`applied  ${name}`)
@@ -41,13 +48,12 @@ export const migrateCommand: Command = {
       }
       return 0
     }
-    const { loadRoles } = await import('../service/config.ts')
-    const roleGrants = await loadRoles({
-      environment,
-      directory,
-      ...(values.config === undefined ? {} : { file: values.config }),
+    const report = await migrate({
+      target: { url },
+      application: application?.migrations,
+      roleGrants: roles,
+      log: values.json === true ? err : out,
     })
-    const report = await migrate({ target: { url }, roleGrants, log: values.json === true ? err : out })
     if (values.json === true) out(JSON.stringify(report))
     else {
       out(`The database is up to date: ${report.applied.length} of ${report.total} migrations were applied now.`)

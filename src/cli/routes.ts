@@ -1,17 +1,24 @@
 import { type Command, readArguments } from './command.ts'
 
-const help = `holdfast routes: list all routes of the service and who may use them
+const help = `holdfast routes: list all routes, the service's and your application's, and who may use them
 
-  --json   print them as JSON`
+  --config FILE  configuration file with the application
+  --json         print them as JSON`
 
 /** `holdfast routes`: from the declarations themselves, so it cannot be out of date. Needs no database. */
 export const routes: Command = {
   help,
-  async run(args, { out }) {
-    const { values } = readArguments(args, { json: { type: 'boolean' } })
+  async run(args, { out, environment, directory }) {
+    const { values } = readArguments(args, { config: { type: 'string' }, json: { type: 'boolean' } })
+    const { loadSchema } = await import('../service/config.ts')
+    const { application } = await loadSchema({
+      environment,
+      directory,
+      ...(values.config === undefined ? {} : { file: values.config }),
+    })
     const { listRoutes } = await import('../service/http/list-routes.ts')
     const { formatAccess } = await import('../service/http/route-declaration.ts')
-    const rows = (await listRoutes()).flatMap(({ methods, url, access, pool, strict, first }) =>
+    const rows = (await listRoutes(application?.routes)).flatMap(({ methods, url, access, pool, strict, first }) =>
       methods.map((method) => ({
         method,
         url,

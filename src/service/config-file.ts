@@ -36,7 +36,10 @@ async function load(path: string): Promise<unknown> {
   if (path.endsWith('.json')) return JSON.parse(readFileSync(path, 'utf8'))
   if (path.endsWith('.ts')) {
     const { createJiti } = await import('jiti')
-    return createJiti(import.meta.url, { fsCache: false }).import(path, { default: true })
+    const [core, plugin] = await Promise.all([import('../index.ts'), import('../fastify.ts')])
+    // what the file takes of Holdfast is what runs it: a copy's access or problem would not be known as one
+    const virtualModules = { holdfast: core, 'holdfast/fastify': plugin }
+    return createJiti(import.meta.url, { fsCache: false, virtualModules }).import(path, { default: true })
   }
   return ((await import(pathToFileURL(path).href)) as { default?: unknown }).default
 }

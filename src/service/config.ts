@@ -2,13 +2,14 @@ import { Value } from '@sinclair/typebox/value'
 import type { TenantSources } from '../core/guard/tenant-selection.ts'
 import { GrantError, parseGrants } from '../core/scope/grants.ts'
 import { ConfigError } from './config-error.ts'
+import { type Application, parseApplication, permissionsOf, withRolesOf } from './application.ts'
 import { type ConfigFile, readConfigFile } from './config-file.ts'
 import type { LogLevel } from './http/log.ts'
 import { type IdentitySettings, parseIdentitySettings, SettingsError } from './identity/settings.ts'
 import { MailSettingsError, type MailSettings, parseMailSettings } from './mail/settings.ts'
 import { nameOf, type Setting, sectionOf, settings } from './settings.ts'
 import { problemOfProxies } from './trusted-proxies.ts'
-import { defaultRoles, FOUNDER_ROLE, knownPermissions } from './tenancy/manifest.ts'
+import { defaultRoles, FOUNDER_ROLE } from './tenancy/manifest.ts'
 
 /** The whole configuration, checked: one section a room. */
 export type Config = {
@@ -34,7 +35,10 @@ export type Config = {
   readonly key: Buffer | undefined
   readonly identity: IdentitySettings
   readonly mail: MailSettings
+  /** `roles`: those of the service and of the application, merged */
   readonly tenancy: { readonly sources: TenantSources; readonly roles: Readonly<Record<string, readonly string[]>> }
+  /** The application that the service hosts, if there is one. */
+  readonly application: Application | undefined
 }
 
 /** Where a configuration is read from. */
@@ -48,15 +52,22 @@ export type ConfigSources = {
   readonly file?: string
 }
 
+/** What there is in the database: for commands that need no other setting. */
+export type Schema = { readonly roles: Config['tenancy']['roles']; readonly application: Application | undefined }
+
 /**
- * Reads the roles alone, for `migrate`, which needs no other setting.
+ * Reads the roles and the application alone, for `migrate`, `routes` and `explain`.
  * @throws ConfigError `config_invalid`
  */
-export async function loadRoles(sources: ConfigSources = {}): Promise<Config['tenancy']['roles']> {
-  return rolesOf(await find(sources, (setting) => setting.path === 'tenancy.roles'))
+export async function loadSchema(sources: ConfigSources = {}): Promise<Schema> {
+  const wanted = (setting: Setting): boolean => setting.path === 'tenancy.roles' || sectionOf(setting) === 'application'
+  const found = await find(sources, wanted)
+  const application = applicationOf(found)
+  return { roles: rolesOf(found, application), application }
 }
 
-type Found = { readonly value: unknown; readonly from: string }
+/** `file`: where the configuration file lies that it is from */
+type Found = { readonly value: unknown; readonly from: string; readonly file?: string | undefined }
 
 /**
  * Reads and checks the configuration: flags, then environment, then the file, then defaults.
@@ -92,7 +103,7 @@ function lookUp(
   if (variable !== undefined && variable !== '') {
     return { value: readText(setting, variable), from: `the environment variable ${setting.env}` }
   }
-  if (given.has(setting.path)) return { value: given.get(setting.path), from: `${setting.path} in ${file}` }
+  if (given.has(setting.path)) return { value: given.get(setting.path), from: `${setting.path} in ${file}`, file }
   return setting.fallback === undefined ? undefined : { value: setting.fallback, from: 'the default' }
 }
 
@@ -131,6 +142,7 @@ function compose(found: ReadonlyMap<string, Found>): Config {
   const get = <Type>(path: string): Type => found.get(path)?.value as Type
   const port = get<number>('http.port')
   const origin = get<string | undefined>('http.origin') ?? `http://localhost:${port}`
+  const application = applicationOf(found)
   const keyText = get<string | undefined>('identity.key')
   const identity = section(found, 'identity', ['identity.key'], (fields) =>
     parseIdentitySettings({ ...fields, public_origin: origin }),
@@ -149,7 +161,8 @@ function compose(found: ReadonlyMap<string, Found>): Config {
     key: keyText === undefined ? undefined : Buffer.from(keyText, 'base64url'),
     identity,
     mail: section(found, 'mail', [], parseMailSettings),
-    tenancy: { sources: tenantSources(found), roles: rolesOf(found) },
+    tenancy: { sources: tenantSources(found), roles: rolesOf(found, application) },
+    application,
   }
 }
 
@@ -202,7 +215,20 @@ function proxiesOf(found: ReadonlyMap<string, Found>): readonly string[] {
   return proxies
 }
 
-function rolesOf(found: ReadonlyMap<string, Found>): Config['tenancy']['roles'] {
+function applicationOf(found: ReadonlyMap<string, Found>): Application | undefined {
+  const [manifest, migrations, routes] = ['manifest', 'migrations', 'routes'].map((name) =>
+    found.get(`application.${name}`),
+  )
+  const file = (manifest ?? migrations ?? routes)?.file
+  if (file === undefined) return undefined
+  return parseApplication({ manifest: manifest?.value, migrations: migrations?.value, routes: routes?.value }, file)
+}
+
+function rolesOf(found: ReadonlyMap<string, Found>, application: Application | undefined): Config['tenancy']['roles'] {
+  return withRolesOf(application, serviceRolesOf(found, permissionsOf(application)))
+}
+
+function serviceRolesOf(found: ReadonlyMap<string, Found>, known: ReadonlySet<string>): Config['tenancy']['roles'] {
   const given = found.get('tenancy.roles')
   if (given === undefined) return defaultRoles
   const roles = given.value as Record<string, string[]>
@@ -214,7 +240,7 @@ function rolesOf(found: ReadonlyMap<string, Found>): Config['tenancy']['roles'] 
   }
   for (const [role, grants] of Object.entries(roles)) {
     try {
-      const unknown = [...parseGrants(grants).keys()].find((permission) => !knownPermissions.has(permission))
+      const unknown = [...parseGrants(grants).keys()].find((permission) => !known.has(permission))
       if (unknown !== undefined) throw new GrantError(`there is no permission ${JSON.stringify(unknown)}`)
     } catch (error) {
       if (!(error instanceof GrantError)) throw error

@@ -1,5 +1,6 @@
 import { type Embedded, startEmbedded } from '../core/database/embedded.ts'
 import { migrate, migrationStatus } from '../core/database/migrate.ts'
+import { type MigrationSource, ownMigrations, readMigrations } from '../core/database/migration-file.ts'
 import type { ConnectionTarget } from '../core/database/connection-target.ts'
 import { createPool, type Pool } from '../core/database/pool.ts'
 import { roleVersion } from '../core/database/role-seed.ts'
@@ -26,8 +27,8 @@ const WHO_AM_I: Statement = {
 export type ServiceDatabase = {
   readonly pools: { readonly app: Pool; readonly identity: Pool }
   readonly embedded: Embedded | undefined
-  /** number of the newest migration */
-  readonly newestMigration: number
+  /** number of the newest migration of each set; 0: none */
+  readonly newestMigrations: Readonly<Record<MigrationSource, number>>
   /** Closes the pools, then stops the embedded server. */
   close(): Promise<void>
 }
@@ -41,12 +42,20 @@ export async function openDatabase(config: Config, log: (line: string) => void):
   return config.database.kind === 'embedded' ? openEmbedded(config, log) : openExternal(config, config.database, log)
 }
 
-async function openEmbedded({ database, tenancy }: Config, log: (line: string) => void): Promise<ServiceDatabase> {
+async function openEmbedded(
+  { database, tenancy, application }: Config,
+  log: (line: string) => void,
+): Promise<ServiceDatabase> {
   const embedded = await startEmbedded({ dataDirectory: database.dataDirectory, log })
   try {
-    const { total } = await migrate({ target: embedded.target('migrator'), roleGrants: tenancy.roles, log })
+    await migrate({
+      target: embedded.target('migrator'),
+      application: application?.migrations,
+      roleGrants: tenancy.roles,
+      log,
+    })
     const pools = await openPools(embedded.target('app'), embedded.target('identity'))
-    return assemble(pools, embedded, total)
+    return await assemble(pools, embedded, application)
   } catch (error) {
     await embedded.stop()
     throw error
@@ -54,14 +63,14 @@ async function openEmbedded({ database, tenancy }: Config, log: (line: string) =
 }
 
 async function openExternal(
-  { tenancy }: Config,
+  { tenancy, application }: Config,
   { appUrl, identityUrl }: { appUrl: string; identityUrl: string },
   log: (line: string) => void,
 ): Promise<ServiceDatabase> {
   const pools = await openPools({ url: appUrl }, { url: identityUrl })
   try {
     await refuseWrongRoles(pools)
-    const { applied, pending } = await migrationStatus(pools.identity)
+    const { pending } = await migrationStatus(pools.identity, ownMigrations, application?.migrations)
     if (pending.length > 0) {
       throw new StartError(
         `The database lacks ${pending.length} migrations (${pending.join(', ')}). Set HOLDFAST_MIGRATOR_URL to the URL of holdfast_migrator and run: holdfast migrate`,
@@ -71,7 +80,7 @@ async function openExternal(
     if (current.rows[0]?.['version'] !== roleVersion(tenancy.roles).version) {
       log('The configured roles are not the ones that the database has now. To make them current: holdfast migrate')
     }
-    return assemble(pools, undefined, applied.length)
+    return await assemble(pools, undefined, application)
   } catch (error) {
     await Promise.all([pools.app.close(), pools.identity.close()])
     throw error
@@ -108,15 +117,19 @@ async function openPools(app: ConnectionTarget, identity: ConnectionTarget): Pro
   throw first.status === 'rejected' ? first.reason : (second as PromiseRejectedResult).reason
 }
 
-function assemble(
+async function assemble(
   pools: ServiceDatabase['pools'],
   embedded: Embedded | undefined,
-  newestMigration: number,
-): ServiceDatabase {
+  application: Config['application'],
+): Promise<ServiceDatabase> {
+  const count = async (directory: URL): Promise<number> => (await readMigrations(directory, pools.app.dialect)).length
   return {
     pools,
     embedded,
-    newestMigration,
+    newestMigrations: {
+      holdfast: await count(ownMigrations),
+      application: application?.migrations === undefined ? 0 : await count(application.migrations),
+    },
     async close() {
       await Promise.all([pools.app.close(), pools.identity.close()])
       await embedded?.stop()

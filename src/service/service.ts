@@ -68,7 +68,10 @@ export async function createService(config: Config, output: ServiceOutput): Prom
     sources = { pools, hashing: () => hashing.stats }
     const keys = deriveKeys(config.key ?? embeddedKey(config.database.dataDirectory))
     const scope = createScope({
-      manifest: { ...serviceManifest, roles: config.tenancy.roles },
+      manifest: {
+        tables: [...serviceManifest.tables, ...(config.application?.manifest.tables ?? [])],
+        roles: config.tenancy.roles,
+      },
       dialect: pools.app.dialect,
     })
     const warn = (message: string) => (error: unknown) => server.app.log.warn({ err: error }, message)
@@ -89,13 +92,14 @@ export async function createService(config: Config, output: ServiceOutput): Prom
     const server = await createServer({
       guard,
       identity,
-      ready: createReadiness(pools, database.newestMigration),
+      ready: createReadiness(pools, database.newestMigrations),
       origin: config.http.origin,
       tenantSources: config.tenancy.sources,
       trustedProxies: config.http.trustedProxies,
       logLevel: config.http.logLevel,
       logTo: output.logTo,
       ...(metrics === undefined ? {} : { metrics }),
+      ...(config.application?.routes === undefined ? {} : { applicationRoutes: config.application.routes }),
     })
     const chores = await createChores(config, pools.identity, keys, server.app.log, output.print)
     await server.app.ready()

@@ -187,6 +187,24 @@ export const settings: readonly Setting[] = [
       "an object such as { owner: ['team:read', 'team:create', …], viewer: ['team:read', 'profile:update@own'] }",
     help: 'all roles and their grants: replaces the defaults of docs/roles.md and must define `owner`; made current by migrate',
   },
+  {
+    path: 'application.manifest',
+    schema: Type.Object({}),
+    allowed: 'what defineManifest() made: tables, and roles with their grants',
+    help: 'tables and roles of an application of yours; its grants are added to those of the roles of the same name',
+  },
+  {
+    path: 'application.migrations',
+    schema: Type.Union([text, Type.Unsafe<URL>(Type.Object({ href: text }))]),
+    allowed: 'a folder of files 0001-name.sql, 0002-name.sql …, beside the configuration file',
+    help: 'its own migrations, applied after those of Holdfast, as holdfast_owner',
+  },
+  {
+    path: 'application.routes',
+    schema: Type.Function([], Type.Unknown()),
+    allowed: 'a Fastify plugin: async (app) => { app.get(…) }',
+    help: 'its own routes, under the guard and beside /v1',
+  },
 ]
 
 /** A setting's name inside its section. */

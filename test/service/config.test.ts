@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type ConfigSources, loadConfig, loadRoles } from '../../src/service/config.ts'
+import { type ConfigSources, loadConfig, loadSchema } from '../../src/service/config.ts'
 import { nameOf, sectionOf, settings } from '../../src/service/settings.ts'
 import { defaultRoles } from '../../src/service/tenancy/manifest.ts'
 
@@ -93,7 +93,10 @@ describe('the configuration', () => {
 
   it('gives roles alone to migrate, whatever else is wrong', async () => {
     file({ tenancy: { roles: { owner: ['team:read'] } } })
-    expect(await loadRoles({ environment: { PORT: 'nonsense' }, directory })).toEqual({ owner: ['team:read'] })
+    expect(await loadSchema({ environment: { PORT: 'nonsense' }, directory })).toEqual({
+      roles: { owner: ['team:read'] },
+      application: undefined,
+    })
   })
 
   const refused: [string, Record<string, string>, unknown, RegExp][] = [
@@ -207,7 +210,7 @@ describe("roles of one's own", () => {
   ])('%s are refused', async (_, roles, message) => {
     file({ tenancy: { roles } })
     await expect(load()).rejects.toThrow(message)
-    await expect(loadRoles({ directory, environment: {} })).rejects.toThrow(message)
+    await expect(loadSchema({ directory, environment: {} })).rejects.toThrow(message)
   })
 
   it('take the place of the defaults', async () => {

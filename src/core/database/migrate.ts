@@ -1,13 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import { Connection } from './connection.ts'
 import { type ConnectionTarget, readTarget } from './connection-target.ts'
-import { hasTransactionalDdl } from './dialect.ts'
+import { type Dialect, hasTransactionalDdl } from './dialect.ts'
 import { DatabaseError } from './errors.ts'
 import { type HeldLease, holdLease } from './lease.ts'
-import { type Migration, ownMigrations, readMigrations } from './migration-file.ts'
+import { type Migration, type MigrationSource, ownMigrations, readMigrations } from './migration-file.ts'
 import {
   bootstrapStatements,
+  type AppliedMigration,
   existsAlready,
+  labelOf,
   lookUpApplied,
   pendingOf,
   readApplied,
@@ -23,6 +25,8 @@ export type MigrateOptions = {
   readonly target: ConnectionTarget
   /** Folder of the files; the package's own if left out. */
   readonly directory?: URL
+  /** Folder of an application's own files, which are applied after those; without it nothing is said of any. */
+  readonly application?: URL | undefined
   /** Role definitions to make current; none: roles are left alone. */
   readonly roleGrants: RoleGrants
   readonly log?: (line: string) => void
@@ -79,14 +83,16 @@ export async function migrate(o: MigrateOptions): Promise<MigrationReport> {
       role: 'holdfast_owner',
     })
     lease = await waitForLease(pool, log)
-    const files = await readMigrations(o.directory ?? ownMigrations, connection.dialect)
-    const pending = pendingOf(files, await readApplied(connection))
+    const sets = await readSets(o.directory ?? ownMigrations, o.application, connection.dialect)
+    const known = await readApplied(connection)
+    // all of it is judged before any of it is run
+    const pending = sets.flatMap(({ source, files }) => pendingOf(files, ofSource(known, source)))
     for (const migration of pending) {
-      log(`applying ${migration.name}`)
+      log(`applying ${labelOf(migration)}`)
       await apply(connection, migration, lease)
     }
     const roles = Object.keys(o.roleGrants).length === 0 ? undefined : await seedRoles(pool, o.roleGrants)
-    return { applied: pending.map(({ name }) => name), total: files.length, roles }
+    return { applied: pending.map(labelOf), total: sets.flatMap(({ files }) => files).length, roles }
   } finally {
     await lease?.release().catch(() => undefined)
     await pool?.close()
@@ -103,22 +109,40 @@ export async function migrate(o: MigrateOptions): Promise<MigrationReport> {
 export async function migrationStatus(
   source: Pool | ConnectionTarget,
   directory: URL = ownMigrations,
+  application?: URL,
 ): Promise<MigrationStatus> {
   if (!('begin' in source)) {
     const pool = await createPool({ connection: source, size: 1, applicationName: 'holdfast status' })
-    return migrationStatus(pool, directory).finally(() => pool.close())
+    return migrationStatus(pool, directory, application).finally(() => pool.close())
   }
-  const files = await readMigrations(directory, source.dialect)
+  const sets = await readSets(directory, application, source.dialect)
   const applied = await lookUpApplied(source)
-  const pending = pendingOf(
-    files,
-    applied.filter(({ version }) => version <= files.length),
+  const pending = sets.flatMap((set) =>
+    pendingOf(
+      set.files,
+      ofSource(applied, set.source).filter(({ version }) => version <= set.files.length),
+    ),
   )
   return {
     current: pending.length === 0,
-    applied: applied.map(({ name }) => name),
-    pending: pending.map(({ name }) => name),
+    applied: applied.map(labelOf),
+    pending: pending.map(labelOf),
   }
+}
+
+type MigrationSet = { readonly source: MigrationSource; readonly files: readonly Migration[] }
+
+/** The package's files, then the application's. */
+async function readSets(own: URL, application: URL | undefined, dialect: Dialect): Promise<MigrationSet[]> {
+  const sets: MigrationSet[] = [{ source: 'holdfast', files: await readMigrations(own, dialect) }]
+  if (application !== undefined) {
+    sets.push({ source: 'application', files: await readMigrations(application, dialect, 'application') })
+  }
+  return sets
+}
+
+function ofSource(applied: readonly AppliedMigration[], source: MigrationSource): AppliedMigration[] {
+  return applied.filter((each) => each.source === source)
 }
 
 async function openMigrator(target: ConnectionTarget): Promise<Connection> {
@@ -164,14 +188,14 @@ async function waitForLease(pool: Pool, log: (line: string) => void): Promise<He
 }
 
 async function apply(connection: Connection, migration: Migration, lease: HeldLease): Promise<void> {
-  const recorded = await readSteps(connection, migration.version)
+  const recorded = await readSteps(connection, migration)
   const run = hasTransactionalDdl(connection.dialect) ? runStepAtomically : runStepInDoubt
   for (const [index, step] of migration.steps.entries()) {
     const earlier = recorded.get(index)
     if (earlier !== undefined && earlier.digest !== step.digest) {
       throw new DatabaseError(
         'migration_changed',
-        `Statement ${index + 1} of "${migration.name}" was changed after it was run.`,
+        `Statement ${index + 1} of "${labelOf(migration)}" was changed after it was run.`,
       )
     }
     if (earlier?.done === true) continue
@@ -180,11 +204,13 @@ async function apply(connection: Connection, migration: Migration, lease: HeldLe
   }
   const { client } = connection
   await client.query('BEGIN')
-  await client.query('INSERT INTO holdfast.migrations (version, name, digest) VALUES ($1::INT8, $2::TEXT, $3::TEXT)', [
+  await client.query(
+    'INSERT INTO holdfast.migrations (source, version, name, digest) VALUES ($1::TEXT, $2::INT8, $3::TEXT, $4::TEXT)',
+    [migration.source, migration.version, migration.name, migration.digest],
+  )
+  await client.query('DELETE FROM holdfast.migration_steps WHERE source = $1::TEXT AND version = $2::INT8', [
+    migration.source,
     migration.version,
-    migration.name,
-    migration.digest,
   ])
-  await client.query('DELETE FROM holdfast.migration_steps WHERE version = $1::INT8', [migration.version])
   await client.query('COMMIT')
 }

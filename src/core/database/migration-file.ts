@@ -13,8 +13,12 @@ export type MigrationStep = {
   readonly digest: string
 }
 
+/** Whose files: this package's, or those of the application that it hosts; each set is numbered by itself. */
+export type MigrationSource = 'holdfast' | 'application'
+
 /** One numbered file. */
 export type Migration = {
+  readonly source: MigrationSource
   readonly version: number
   /** Such as `0001-identity`. */
   readonly name: string
@@ -33,9 +37,15 @@ export const ownMigrations = new URL('../../../migrations/', import.meta.url)
  * Reads the numbered `.sql` files of a folder, in order. Statements are separated by a line `-- next`, or
  * `-- next as holdfast_enter` where that role is to own what is made.
  *
+ * An application's files run as holdfast_owner alone: what holdfast_enter owns reads every session (CWE-269).
+ *
  * @throws DatabaseError `migration_file_invalid`
  */
-export async function readMigrations(directory: URL, dialect: Dialect): Promise<Migration[]> {
+export async function readMigrations(
+  directory: URL,
+  dialect: Dialect,
+  origin: MigrationSource = 'holdfast',
+): Promise<Migration[]> {
   const names = (await readdir(directory)).filter((name) => name.endsWith('.sql')).sort()
   const migrations: Migration[] = []
   for (const name of names) {
@@ -47,11 +57,19 @@ export async function readMigrations(directory: URL, dialect: Dialect): Promise<
     }
     // A checkout on Windows may have other line ends: that is no change.
     const source = (await readFile(new URL(name, directory), 'utf8')).replaceAll('\r\n', '\n')
+    const steps = splitSteps(source, dialect, name)
+    if (origin === 'application' && steps.some(({ role }) => role !== 'holdfast_owner')) {
+      throw new DatabaseError(
+        'migration_file_invalid',
+        `"${name}" names a role: an application's statements are the owner's.`,
+      )
+    }
     migrations.push({
+      source: origin,
       version,
       name: name.slice(0, -4),
       digest: sha256(source),
-      steps: splitSteps(source, dialect, name),
+      steps,
     })
   }
   return migrations

@@ -1,6 +1,6 @@
 import type { Connection } from './connection.ts'
 import { DatabaseError, StatementError } from './errors.ts'
-import type { Migration } from './migration-file.ts'
+import type { Migration, MigrationSource } from './migration-file.ts'
 import type { Pool } from './pool.ts'
 import type { Row, Statement } from './statement.ts'
 
@@ -12,17 +12,20 @@ export const bootstrapStatements = [
   'CREATE SCHEMA IF NOT EXISTS holdfast',
   'CREATE SCHEMA IF NOT EXISTS tenancy',
   `CREATE TABLE IF NOT EXISTS holdfast.migrations (
-  version INT8 PRIMARY KEY,
+  source TEXT NOT NULL,
+  version INT8 NOT NULL,
   name TEXT NOT NULL,
   digest TEXT NOT NULL,
-  applied_at TIMESTAMPTZ NOT NULL DEFAULT now()
+  applied_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+  PRIMARY KEY (source, version)
 )`,
   `CREATE TABLE IF NOT EXISTS holdfast.migration_steps (
+  source TEXT NOT NULL,
   version INT8 NOT NULL,
   step INT8 NOT NULL,
   digest TEXT NOT NULL,
   done BOOL NOT NULL,
-  PRIMARY KEY (version, step)
+  PRIMARY KEY (source, version, step)
 )`,
   `CREATE TABLE IF NOT EXISTS holdfast.leases (
   name TEXT PRIMARY KEY,
@@ -35,7 +38,12 @@ export const bootstrapStatements = [
 export const existsAlready = new Set(['23505', '42P06', '42P07', '42710', '42701', '42723'])
 
 /** A migration that the database has. */
-export type AppliedMigration = { readonly version: number; readonly name: string; readonly digest: string }
+export type AppliedMigration = {
+  readonly source: MigrationSource
+  readonly version: number
+  readonly name: string
+  readonly digest: string
+}
 
 /** A statement of an unfinished file that was begun, and perhaps done. */
 export type RecordedStep = { readonly digest: string; readonly done: boolean }
@@ -43,7 +51,7 @@ export type RecordedStep = { readonly digest: string; readonly done: boolean }
 /** Which migrations the database has. */
 const appliedStatement: Statement = {
   name: 'hf_migrations',
-  text: 'SELECT version, name, digest FROM holdfast.migrations ORDER BY version',
+  text: 'SELECT source, version, name, digest FROM holdfast.migrations ORDER BY source DESC, version',
 }
 
 /** Reads which migrations the database has; the runner's own table is there. */
@@ -66,7 +74,8 @@ export async function lookUpApplied(pool: Pool): Promise<AppliedMigration[]> {
 }
 
 function appliedOf(rows: readonly Row[]): AppliedMigration[] {
-  return rows.map(({ version, name, digest }) => ({
+  return rows.map(({ source, version, name, digest }) => ({
+    source: source === 'application' ? 'application' : 'holdfast',
     version: Number(version),
     name: String(name),
     digest: String(digest),
@@ -74,33 +83,44 @@ function appliedOf(rows: readonly Row[]): AppliedMigration[] {
 }
 
 /** Reads how far an unfinished file has come. */
-export async function readSteps(connection: Connection, version: number): Promise<Map<number, RecordedStep>> {
+export async function readSteps(
+  connection: Connection,
+  { source, version }: Pick<Migration, 'source' | 'version'>,
+): Promise<Map<number, RecordedStep>> {
   const { rows } = await connection.client.query<{ step: string; digest: string; done: boolean }>(
-    'SELECT step, digest, done FROM holdfast.migration_steps WHERE version = $1::INT8',
-    [version],
+    'SELECT step, digest, done FROM holdfast.migration_steps WHERE source = $1::TEXT AND version = $2::INT8',
+    [source, version],
   )
   return new Map(rows.map(({ step, digest, done }) => [Number(step), { digest, done }]))
 }
 
+/** A migration as people read it: an application's names its set. */
+export function labelOf({ source, name }: Pick<Migration, 'source' | 'name'>): string {
+  return source === 'holdfast' ? name : `${source}/${name}`
+}
+
 /**
- * Which files are still to be applied?
+ * Which files of one set are still to be applied?
+ *
+ * @param files the set's @param applied the same set's
  *
  * @throws DatabaseError `migration_changed` when an applied file differs from its record, `migration_unknown` when the
  * database is ahead of the files
  */
 export function pendingOf(files: readonly Migration[], applied: readonly AppliedMigration[]): Migration[] {
-  for (const { version, name, digest } of applied) {
+  for (const { source, version, name, digest } of applied) {
+    const label = labelOf({ source, name })
     const file = files[version - 1]
     if (file === undefined) {
       throw new DatabaseError(
         'migration_unknown',
-        `The database has migration "${name}", which this version does not know.`,
+        `The database has migration "${label}", which this version does not know.`,
       )
     }
     if (file.name !== name || file.digest !== digest) {
       throw new DatabaseError(
         'migration_changed',
-        `Migration "${name}" was changed after it was applied. Undo the change, and write a new migration instead.`,
+        `Migration "${label}" was changed after it was applied. Undo the change, and write a new migration instead.`,
       )
     }
   }

@@ -1,6 +1,6 @@
 import type { Connection } from './connection.ts'
 import { DatabaseError, StatementError } from './errors.ts'
-import { existsAlready, type RecordedStep } from './migration-ledger.ts'
+import { existsAlready, labelOf, type RecordedStep } from './migration-ledger.ts'
 import type { Migration, MigrationStep } from './migration-file.ts'
 import type { Query } from './statement.ts'
 
@@ -38,7 +38,8 @@ export async function runStepAtomically(work: StepWork): Promise<void> {
     query(step.text),
     query('SET LOCAL ROLE holdfast_owner'),
     query(
-      'INSERT INTO holdfast.migration_steps (version, step, digest, done) VALUES ($1::INT8, $2::INT8, $3::TEXT, true)',
+      'INSERT INTO holdfast.migration_steps (source, version, step, digest, done) VALUES ($1::TEXT, $2::INT8, $3::INT8, $4::TEXT, true)',
+      migration.source,
       migration.version,
       index,
       step.digest,
@@ -66,8 +67,8 @@ export async function runStepInDoubt(work: StepWork): Promise<void> {
   const { client } = connection
   if (recorded === undefined) {
     await client.query(
-      'INSERT INTO holdfast.migration_steps (version, step, digest, done) VALUES ($1::INT8, $2::INT8, $3::TEXT, false)',
-      [migration.version, index, step.digest],
+      'INSERT INTO holdfast.migration_steps (source, version, step, digest, done) VALUES ($1::TEXT, $2::INT8, $3::INT8, $4::TEXT, false)',
+      [migration.source, migration.version, index, step.digest],
     )
   }
   try {
@@ -79,23 +80,23 @@ export async function runStepInDoubt(work: StepWork): Promise<void> {
     if (!existsAlready.has(code)) {
       throw new DatabaseError(
         'migration_in_doubt',
-        `Statement ${index + 1} of "${migration.name}" was interrupted, and failed when run again: ${message}`,
+        `Statement ${index + 1} of "${labelOf(migration)}" was interrupted, and failed when run again: ${message}`,
         error,
       )
     }
   } finally {
     if (step.role !== 'holdfast_owner') await client.query('SET ROLE holdfast_owner')
   }
-  await client.query('UPDATE holdfast.migration_steps SET done = true WHERE version = $1::INT8 AND step = $2::INT8', [
-    migration.version,
-    index,
-  ])
+  await client.query(
+    'UPDATE holdfast.migration_steps SET done = true WHERE source = $1::TEXT AND version = $2::INT8 AND step = $3::INT8',
+    [migration.source, migration.version, index],
+  )
 }
 
 function failed({ migration, index }: StepWork, cause: unknown, message: string): DatabaseError {
   return new DatabaseError(
     'migration_failed',
-    `Statement ${index + 1} of "${migration.name}" failed: ${message}`,
+    `Statement ${index + 1} of "${labelOf(migration)}" failed: ${message}`,
     cause,
   )
 }

@@ -1,5 +1,6 @@
 import type { Pool } from '../../core/database/pool.ts'
 import { DatabaseError } from '../../core/database/errors.ts'
+import type { MigrationSource } from '../../core/database/migration-file.ts'
 import type { Row, Statement } from '../../core/database/statement.ts'
 
 /** A probe that hangs is worse than one that fails: load balancers ask every few seconds. */
@@ -10,7 +11,8 @@ const PROBE_SHARED_MS = 1_000
 const ANSWERS: Statement = { name: 'ready_answers', text: 'SELECT 1 AS answers' }
 const MIGRATED: Statement = {
   name: 'ready_migrated',
-  text: 'SELECT max(version)::INT8 AS newest FROM holdfast.migrations',
+  text: `SELECT max(CASE WHEN source = 'holdfast' THEN version END)::INT8 AS holdfast,
+  max(CASE WHEN source = 'application' THEN version END)::INT8 AS application FROM holdfast.migrations`,
 }
 
 /** How long a pool without a place in its queue is watched. */
@@ -22,12 +24,15 @@ const BUSY_WATCH_MS = 250
  */
 export type Readiness = () => Promise<boolean>
 
-/** @param pools by role @param newestMigration number of the newest file */
-export function createReadiness(pools: { app: Pool; identity: Pool }, newestMigration: number): Readiness {
+/** @param pools by role @param newest number of the newest file of each set */
+export function createReadiness(
+  pools: { app: Pool; identity: Pool },
+  newest: Readonly<Record<MigrationSource, number>>,
+): Readiness {
   let shared: { readonly until: number; readonly answer: Promise<boolean> } | undefined
   const judges = [judge(pools.app, ANSWERS, () => true), judge(pools.identity, MIGRATED, isMigrated)]
   function isMigrated(row: Row | undefined): boolean {
-    return Number(row?.['newest'] ?? 0) >= newestMigration
+    return (['holdfast', 'application'] as const).every((source) => Number(row?.[source] ?? 0) >= newest[source])
   }
   return () => {
     const now = performance.now()

@@ -3,6 +3,7 @@ import { valuesOf } from '../../core/guard/credential.ts'
 import type { Guard } from '../../core/guard/guard.ts'
 import type { TenantSources } from '../../core/guard/tenant-selection.ts'
 import type { Identity } from '../identity/identity.ts'
+import { type ApplicationRoutes, createMount } from './application-routes.ts'
 import { answerError, answerProblems } from './answer-problems.ts'
 import { answerClientError } from './client-error.ts'
 import { createCursors } from './cursor.ts'
@@ -41,6 +42,8 @@ export type ServerOptions = {
   /** Where log lines go. */
   readonly logTo: { write(line: string): void }
   readonly metrics?: Metrics
+  /** Routes of the application that the service hosts. */
+  readonly applicationRoutes?: ApplicationRoutes
 }
 
 export type Server = {
@@ -125,11 +128,13 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     ...(metrics === undefined ? {} : { onDenial: (because: string) => metrics.denied(because) }),
   })
   takeJsonOnly(app)
+  const mount = createMount(app)
   await app.register(serviceGuardPlugin, {
     guard: options.guard,
     origin,
     tenantSources: options.tenantSources,
     onRoutes: (found: readonly DeclaredRoute[]) => {
+      mount.check(found)
       routes = found
     },
   })
@@ -142,6 +147,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     cursors: createCursors(options.identity.keys.cursor),
   }
   await app.register(async (v1) => addV1(v1, context), { prefix: '/v1' })
+  if (options.applicationRoutes !== undefined) await mount.add(options.applicationRoutes)
   return { app, routes: () => routes, drain }
 }
 

@@ -200,7 +200,7 @@ describe('where DDL commits by itself', () => {
   afterEach(() => connection.close())
 
   async function applyFrom(migration: Migration): Promise<void> {
-    const recorded = await readSteps(connection, migration.version)
+    const recorded = await readSteps(connection, migration)
     for (const [index, step] of migration.steps.entries()) {
       if (recorded.get(index)?.done === true) continue
       await runStepInDoubt({ connection, migration, index, step, recorded: recorded.get(index), holder: '' })
@@ -230,7 +230,9 @@ describe('where DDL commits by itself', () => {
 
   test('an interrupted statement that fails for another reason needs a person', async () => {
     const [migration] = migrations as [Migration]
-    await database.owner("INSERT INTO holdfast.migration_steps (version, step, digest, done) VALUES (1, 3, 'x', false)")
+    await database.owner(
+      "INSERT INTO holdfast.migration_steps (source, version, step, digest, done) VALUES ('holdfast', 1, 3, 'x', false)",
+    )
     const [, , , step] = migration.steps
     const work = {
       connection,

@@ -11,6 +11,7 @@ export async function fakeServer(options: Partial<ServerOptions> = {}): Promise<
   const server = await createServer({
     guard,
     identity: {
+      keys: { cursor: Buffer.alloc(32) },
       settings: { signUpOpen: false },
     } as unknown as Identity,
     ready: async () => true,

@@ -104,7 +104,7 @@ describe('probes', () => {
 
   const pool = (work: () => Promise<unknown>): Pool =>
     ({ transaction: work, stats: { flights: 0, size: 1 } }) as unknown as Pool
-  const rows = (newest: string) => pool(async () => ({ rows: [{ newest }] }))
+  const rows = (holdfast: string) => pool(async () => ({ rows: [{ holdfast }] }))
   it.each<[string, Pool, Pool, boolean]>([
     ['current', rows('3'), rows('3'), true],
     ['ahead', rows('3'), rows('4'), true],
@@ -114,16 +114,16 @@ describe('probes', () => {
     ['identity down', rows('3'), pool(() => Promise.reject(new Error('no'))), false],
     ['hanging', rows('3'), pool(() => new Promise(() => undefined)), false],
   ])('judge a database that is %s', async (_, app, identity, expected) => {
-    expect(await createReadiness({ app, identity }, 3)()).toBe(expected)
+    expect(await createReadiness({ app, identity }, { holdfast: 3, application: 0 })()).toBe(expected)
   })
 
   it('share one look', async () => {
     let looks = 0
     const counted = pool(async () => {
       looks++
-      return { rows: [{ newest: '3' }] }
+      return { rows: [{ holdfast: '3' }] }
     })
-    const ready = createReadiness({ app: counted, identity: counted }, 3)
+    const ready = createReadiness({ app: counted, identity: counted }, { holdfast: 3, application: 0 })
     await Promise.all(Array.from({ length: 50 }, ready))
     expect(looks).toBe(2)
   })

@@ -18,7 +18,7 @@ test('three hundred blocked sign-ins at once leave the pool free and the instanc
   await room.database.owner(`UPDATE holdfast.throttle SET blocked_until = now() + INTERVAL '1 minute'`)
   const flood = Promise.all(Array.from({ length: 300 }, attempt))
   expect(room.pool.stats.waiting).toBeLessThan(3)
-  expect(await createReadiness({ app: room.pool, identity: room.pool }, 1)()).toBe(true)
+  expect(await createReadiness({ app: room.pool, identity: room.pool }, { holdfast: 1, application: 0 })()).toBe(true)
   await flood
 })
 
@@ -33,7 +33,7 @@ function exhausting(progress: boolean): Pool {
     },
     transaction: async () => {
       if (asked++ > 0) throw new DatabaseError('pool_exhausted')
-      return { rows: [{ newest: '3' }] }
+      return { rows: [{ holdfast: '3' }] }
     },
   } as unknown as Pool
 }
@@ -42,7 +42,10 @@ test.each([
   ['answers others', true],
   ['answers nobody', false],
 ])('an exhausted pool that %s: ready %s', async (_, progress) => {
-  const ready = createReadiness({ app: exhausting(progress), identity: exhausting(progress) }, 3)
+  const ready = createReadiness(
+    { app: exhausting(progress), identity: exhausting(progress) },
+    { holdfast: 3, application: 0 },
+  )
   expect(await ready()).toBe(true)
   await new Promise((resolve) => setTimeout(resolve, 1_050))
   expect(await ready()).toBe(progress)

@@ -1,0 +1,79 @@
+import type { FastifyInstance } from 'fastify'
+import { type DeclaredRoute, RouteDeclarationError } from './route-declaration.ts'
+import { routeKey } from './route-inventory.ts'
+
+/** Routes of an application: a Fastify plugin. Its hooks, decorators and error handlers hold for its own routes alone. */
+export type ApplicationRoutes = (app: FastifyInstance) => Promise<void> | void
+
+/** The place where an application's routes are added. */
+export type Mount = {
+  /** Adds them, in a context of their own, once all of the service's are there. */
+  add(routes: ApplicationRoutes): Promise<void>
+  /** @throws RouteDeclarationError for what an application may not declare */
+  check(routes: readonly DeclaredRoute[]): void
+}
+
+/** First parts of the service's own paths, now or later. */
+const SERVICE_PARTS: ReadonlySet<string> = new Set([
+  'v1',
+  'docs',
+  'openapi.json',
+  'health',
+  'ready',
+  'live',
+  'metrics',
+  '.well-known',
+])
+
+/**
+ * Call it before any route is added. From `add` on every route counts as the application's, however it comes: what is
+ * not seen to be the service's own is not trusted like it.
+ */
+export function createMount(app: FastifyInstance): Mount {
+  const added = new Set<string>()
+  let isOpen = false
+  app.addHook('onRoute', ({ method, url }) => {
+    if (!isOpen) return
+    for (const each of [method].flat()) {
+      refusePath(each, url)
+      added.add(routeKey({ method: each, url }))
+    }
+  })
+  return {
+    async add(routes) {
+      isOpen = true
+      await app.register(async (scope) => {
+        scope.addHook('onRequest', async (_request, reply) => {
+          // answers are one caller's alone, unless a route says otherwise (CWE-524)
+          reply.header('cache-control', 'no-store')
+        })
+        // one context further down: a plugin that breaks out of its own comes no further than this one
+        await scope.register(async (inner) => routes(inner))
+      })
+    },
+    check(routes) {
+      for (const { methods, url, pool } of routes) {
+        if (pool === 'app' || !methods.some((method) => added.has(routeKey({ method, url })))) continue
+        // the identity role reads every tenant's accounts (CWE-269)
+        throw new RouteDeclarationError(`${methods.join(', ')} ${url}: an application's route runs in the pool 'app'.`)
+      }
+    },
+  }
+}
+
+/**
+ * A path that could answer in the service's place is refused: what the service does not know, it alone says so. A first
+ * part that is not fixed matches the service's parts too.
+ */
+function refusePath(method: string, url: string): void {
+  if (url === '/' || url === '') return
+  const [, part = ''] = /^\/([A-Za-z0-9._~-]+)(?=\/|$)/.exec(url) ?? []
+  if (part === '') {
+    throw new RouteDeclarationError(
+      `${method} ${url}: an application's path begins with a fixed part, such as /invoices.`,
+    )
+  }
+  if (SERVICE_PARTS.has(part.toLowerCase())) {
+    throw new RouteDeclarationError(`${method} ${url}: paths under /${part} are the service's own. Choose another.`)
+  }
+}
