@@ -5,10 +5,11 @@ import { type DeclaredRoute, formatAccess } from '../../src/service/http/route-d
 import { defaultRoles } from '../../src/service/tenancy/manifest.ts'
 import type { TestDatabase } from '../postgres.ts'
 import { seededRoles } from '../two-tenants.ts'
-import { differences, footprintOf, undo } from './footprint.ts'
+import { differences, footprintOf } from '../../src/testing/footprint.ts'
+import { undo } from './footprint.ts'
 import { carelessRoutes } from './careless-routes.ts'
 import { type House, openHouse, type Walls } from './house.ts'
-import { fillPath, type JsonSchema, type Known, sample } from './sample.ts'
+import { fillPath, type JsonSchema, type Known, sample } from '../../src/testing/sample.ts'
 
 /** Who asks: nobody, somebody with a token that was never given out, and a user of each role of acme. */
 const actors = ['nobody', 'forged', ...seededRoles, 'service'] as const

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteHandlerMethod } from 'fastify'
 import type { GuardedAccess } from '../../core/guard/access.ts'
 import type { Caller } from '../../core/guard/caller.ts'
 import { type Credential, credentialOf } from '../../core/guard/credential.ts'
@@ -15,7 +15,14 @@ import { type DeclaredRoute, declarationOf, type RouteDeclaration, RouteDeclarat
 import { readRoutes, routeKey } from './route-inventory.ts'
 import { statusOf, withhold } from './withheld-answer.ts'
 
+/** A declared route with the schema that the application gave it. */
+export type DescribedRoute = DeclaredRoute & { readonly schema: FastifySchema | undefined }
+
 declare module 'fastify' {
+  interface FastifyInstance {
+    /** All routes as the guard checked them; empty until the application is ready. */
+    readonly declaredRoutes: readonly DescribedRoute[]
+  }
   interface FastifyContextConfig extends RouteDeclaration {}
   interface FastifyRequest {
     /** Who sent the request, as the database judged it. Inside a guarded handler only; else it throws. */
@@ -78,7 +85,13 @@ export async function serviceGuardPlugin(app: FastifyInstance, options: GuardPlu
 
 function install(app: FastifyInstance, options: GuardPluginOptions, pools: readonly PoolName[]): void {
   const { guard, origin, tenantSources = {} } = options
-  const recorded: { methods: string[]; url: string; config: () => RouteDeclaration | undefined; mark: Recorded }[] = []
+  const recorded: {
+    methods: string[]
+    url: string
+    config: () => RouteDeclaration | undefined
+    schema: () => FastifySchema | undefined
+    mark: Recorded
+  }[] = []
   const wrapped = new WeakSet<RouteHandlerMethod>()
   const prepared = new WeakMap<FastifyRequest, Prepared>()
   const units = new WeakMap<FastifyRequest, Unit>()
@@ -94,6 +107,8 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
   }
   // past its limit Node drops headers in silence: a second credential, or what a proxy has added at the end (CWE-444)
   app.server.maxHeadersCount = 0
+  const described: DescribedRoute[] = []
+  app.decorate('declaredRoutes', described)
   app.decorateRequest('unit', { getter: unitGetter })
   app.decorateRequest('caller', { getter: callerGetter })
   app.decorateRequest('db', { getter: dbGetter })
@@ -124,12 +139,19 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
       wrapped.add(route.handler)
     }
     // read at `ready`, so that whoever registers another's plugin can declare for it in a hook of its own
-    recorded.push({ methods: [route.method].flat(), url: route.url, config: () => route.config, mark })
+    recorded.push({
+      methods: [route.method].flat(),
+      url: route.url,
+      config: () => route.config,
+      schema: () => route.schema,
+      mark,
+    })
   })
 
   app.addHook('onReady', async () => {
-    const routes = recorded.map(({ methods, url, config, mark }) => {
+    const routes = recorded.map(({ methods, url, config, schema, mark }) => {
       mark.declared = declarationOf(methods, url, config(), pools)
+      described.push({ ...mark.declared, schema: schema() })
       return mark.declared
     })
     refuseUnseen(app, routes)
