@@ -10,15 +10,19 @@ import { nameOf, sectionOf, settings } from '../src/service/settings.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 
-it('the example of docs/library.md compiles', () => {
-  const [, example = ''] = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(root, 'docs/library.md'), 'utf8')) ?? []
-  expect(example).toContain('createApp')
+it.each([
+  ['docs/library.md', 'createApp'],
+  ['docs/testing.md', 'expectIsolated'],
+])('the example of %s compiles', (page, part) => {
+  const [, example = ''] = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(root, page), 'utf8')) ?? []
+  expect(example).toContain(part)
   // beside the sources, so that it finds them and their dependencies
   const directory = mkdtempSync(join(root, 'test/.example-'))
   try {
     const source = example
       .replaceAll("'holdfast'", "'../../src/index.ts'")
       .replaceAll("'holdfast/fastify'", "'../../src/fastify.ts'")
+      .replaceAll("'holdfast/testing'", "'../../src/testing.ts'")
     writeFileSync(join(directory, 'example.ts'), source)
     writeFileSync(
       join(directory, 'tsconfig.json'),

@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import pg from 'pg'
 import type { ConnectionAddress } from '../core/database/connection-target.ts'
 import { migrate } from '../core/database/migrate.ts'
-import { ownMigrations, readMigrations } from '../core/database/migration-file.ts'
+import { ownMigrations } from '../core/database/migration-file.ts'
 import { databaseGrants, roleNames, roleStatements } from '../core/database/roles.ts'
 import type { Manifest } from '../core/scope/manifest.ts'
 
@@ -71,13 +71,7 @@ async function makeTemplate(
   const inside = await connect(target)
   try {
     for (const statement of statements.database) await inside.query(statement)
-    await migrate({ target, roleGrants: manifest.roles })
-    if (migrations !== undefined) {
-      await inside.query('SET ROLE holdfast_owner')
-      for (const { steps } of await readMigrations(migrations, 'postgresql')) {
-        for (const { text } of steps) await inside.query(text)
-      }
-    }
+    await migrate({ target, application: migrations, roleGrants: manifest.roles })
   } finally {
     await inside.end()
   }

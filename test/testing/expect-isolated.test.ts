@@ -156,10 +156,12 @@ it('catches what answers a role that may not, and a route that nothing fits', as
       },
       async () => null,
     )
+    app.get('/nothing', { config: { access: can('invoice:read') } }, async () => [])
     app.get('/codes/:code', { config: { access: can('invoice:read') } }, async () => null)
   })
   expect(found).toMatch(/GET \/early \| clerk, own ids \| 200/)
   expect(found).not.toMatch(/GET \/early \| nobody/)
+  expect(found).toMatch(/GET \/nothing \| whoever may \| inconclusive: its answers are the same/)
   expect(found).toMatch(/GET \/codes\/:code \| whoever may \| inconclusive: no value is known for ":code"/)
 })
 
