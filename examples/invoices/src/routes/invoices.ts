@@ -1,0 +1,93 @@
+import type { FastifyInstance } from 'fastify'
+import { body, caller, can, HttpProblem, param, sql } from 'holdfast/fastify'
+import { fields, idParams, text, uuid } from '../fields.ts'
+
+export function invoiceRoutes(app: FastifyInstance): void {
+  app.get<{ Querystring: { status?: string } }>(
+    '/invoices',
+    {
+      config: { access: can('invoice:read') },
+      schema: {
+        querystring: {
+          type: 'object',
+          properties: { status: { enum: ['draft', 'sent', 'paid'] } },
+          additionalProperties: false,
+        },
+      },
+    },
+    async ({ db, query }) => {
+      const status = query.status ?? null
+      const { rows } = await db.last(
+        sql`SELECT id, number, status, customer_id FROM invoices
+          WHERE ${status}::TEXT IS NULL OR status = ${status}::TEXT ORDER BY number LIMIT 200`,
+      )
+      return { invoices: rows }
+    },
+  )
+  app.post(
+    '/invoices',
+    {
+      config: {
+        access: can('invoice:create', 'invoice:read'),
+        first: sql`INSERT INTO invoices (customer_id, number, created_by)
+          VALUES (${body('customer_id')}, ${body('number')}, ${caller('userId')}) RETURNING id, number, status`,
+      },
+      schema: { body: fields({ customer_id: uuid, number: text }) },
+    },
+    async (request, reply) => {
+      reply.code(201)
+      return request.first.rows[0]
+    },
+  )
+  app.get(
+    '/invoices/:id',
+    {
+      config: {
+        access: can('invoice:read'),
+        first: sql`SELECT id, number, status, customer_id, revision FROM invoices WHERE id = ${param('id')}`,
+      },
+      schema: { params: idParams },
+    },
+    async ({ first }, reply) => {
+      const [invoice] = first.rows
+      // somebody else's, or nobody's: one answer
+      if (invoice === undefined) throw new HttpProblem('not_found')
+      reply.header('etag', `"${String(invoice['revision'])}"`)
+      return invoice
+    },
+  )
+  app.patch(
+    '/invoices/:id',
+    {
+      config: {
+        access: can('invoice:update', 'invoice:read'),
+        first: sql`UPDATE invoices SET status = ${body('status')}, revision = revision + 1
+          WHERE id = ${param('id')} AND revision = ${body('revision')} RETURNING id, number, status, revision`,
+      },
+      schema: {
+        params: idParams,
+        body: fields({ status: { enum: ['draft', 'sent', 'paid'] }, revision: { type: 'integer', minimum: 1 } }),
+      },
+    },
+    async ({ first }) => {
+      const [invoice] = first.rows
+      if (invoice === undefined) throw new HttpProblem('not_found')
+      return invoice
+    },
+  )
+  app.delete(
+    '/invoices/:id',
+    {
+      config: {
+        access: can('invoice:delete', 'invoice:read'),
+        first: sql`DELETE FROM invoices WHERE id = ${param('id')} RETURNING id`,
+      },
+      schema: { params: idParams },
+    },
+    async ({ first }, reply) => {
+      if (first.rows.length === 0) throw new HttpProblem('not_found')
+      reply.code(204)
+      return undefined
+    },
+  )
+}
