@@ -7,7 +7,7 @@ const EXEMPT = new Set(['holdfast.journal', 'holdfast.throttle', 'holdfast.lease
 export type Footprint = ReadonlyMap<string, readonly string[]>
 
 /** Whatever reads a database past both walls. */
-export type Owner = { owner(sql: string, values?: readonly unknown[]): Promise<Row[]> }
+export type Owner = { readonly owner: (sql: string, values?: readonly unknown[]) => Promise<Row[]> }
 
 /** Reads the whole database past both walls, but for journal, throttle and leases. */
 export async function footprintOf({ owner }: Owner): Promise<Footprint> {

@@ -25,12 +25,12 @@ export type Rehearsal = {
   /** Units of it are savepoints, as the app role. */
   readonly pool: Pool
   /** Runs a statement past both walls. */
-  asOwner(text: string, values?: readonly unknown[]): Promise<Row[]>
+  readonly asOwner: (text: string, values?: readonly unknown[]) => Promise<Row[]>
   /** Undoes everything. */
-  rollback(): Promise<void>
+  readonly rollback: () => Promise<void>
   /** Remembers this moment; what it returns goes back to it, as often as wanted. */
-  checkpoint(): Promise<() => Promise<void>>
-  close(): Promise<void>
+  readonly checkpoint: () => Promise<() => Promise<void>>
+  readonly close: () => Promise<void>
 }
 
 /** Opens the connection as superuser; units take the app role on. */

@@ -11,7 +11,11 @@ import type { Manifest } from '../core/scope/manifest.ts'
 const LOCK = 4_815_162
 
 /** A database of its own: a copy of a migrated template. */
-export type TestDatabase = { readonly address: ConnectionAddress; drop(): Promise<void> }
+export type TestDatabase = {
+  readonly address: ConnectionAddress
+  readonly again: () => Promise<void>
+  readonly drop: () => Promise<void>
+}
 
 /**
  * Makes a database with the service's schema, the application's migrations and the manifest's roles. What is migrated
@@ -26,26 +30,34 @@ export async function makeTestDatabase(
 ): Promise<TestDatabase> {
   const template = `holdfast_testing_${await digestOf(manifest, migrations)}`
   const name = `holdfast_test_${randomBytes(6).toString('hex')}`
-  const client = await connect(server)
-  try {
-    await client.query(`SELECT pg_catalog.pg_advisory_lock(${LOCK})`)
-    await sweep(client)
-    const { rows } = await client.query('SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1', [template])
-    if (rows.length === 0) await makeTemplate(server, client, template, manifest, migrations)
-    await client.query(`CREATE DATABASE ${name} TEMPLATE ${template}`)
-    const inside = await connect({ ...server, database: name })
-    for (const statement of databaseGrants(name)) await inside.query(statement)
-    await inside.end()
-  } finally {
+  const make = async (): Promise<void> => {
+    const client = await connect(server)
+    try {
+      await client.query(`SELECT pg_catalog.pg_advisory_lock(${LOCK})`)
+      await sweep(client)
+      const { rows } = await client.query('SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1', [template])
+      if (rows.length === 0) await makeTemplate(server, client, template, manifest, migrations)
+      await client.query(`CREATE DATABASE ${name} TEMPLATE ${template}`)
+      const inside = await connect({ ...server, database: name })
+      for (const statement of databaseGrants(name)) await inside.query(statement)
+      await inside.end()
+    } finally {
+      await client.end()
+    }
+  }
+  const drop = async (): Promise<void> => {
+    const client = await connect(server)
+    await client.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
     await client.end()
   }
+  await make()
   return {
     address: { ...server, database: name },
-    async drop() {
-      const again = await connect(server)
-      await again.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
-      await again.end()
+    async again() {
+      await drop()
+      await make()
     },
+    drop,
   }
 }
 

@@ -4,8 +4,10 @@ import { type Manifest, parseManifest } from '../core/scope/manifest.ts'
 import { createGuard, type Guard, type Unit } from '../core/guard/guard.ts'
 import { can } from '../core/guard/access.ts'
 import { hashSessionToken, newSessionToken } from '../core/guard/credential.ts'
+import type { ConnectionAddress } from '../core/database/connection-target.ts'
 import type { Pool } from '../core/database/pool.ts'
 import type { Row } from '../core/database/statement.ts'
+import { openCommitted } from './committed.ts'
 import { openRehearsal } from './rehearsal.ts'
 import { serverOfRun } from './run-server.ts'
 import { makeTestDatabase } from './test-database.ts'
@@ -30,10 +32,12 @@ export type TestHoldfast = {
   readonly pool: Pool
   /** Give it to the plugin: `app.register(guardPlugin, { guard: test.holdfast, origin })`. */
   readonly holdfast: Guard
+  /** Where the database is, as its superuser. What a test has not committed is not seen from there. */
+  readonly address: ConnectionAddress
   /** Undoes everything since the last time, seeds included. Call it after each test. */
-  rollback(): Promise<void>
+  readonly rollback: () => Promise<void>
   /** Runs SQL past both walls, for seeding and looking. */
-  asOwner(text: string, values?: readonly unknown[]): Promise<Row[]>
+  readonly asOwner: (text: string, values?: readonly unknown[]) => Promise<Row[]>
   /**
    * A new user with a role in a tenant, signed in. The tenant is made if it is not there.
    *
@@ -42,9 +46,9 @@ export type TestHoldfast = {
    */
   asCaller(o: { readonly tenant: string; readonly role: string }): Promise<TestCaller>
   /** Remembers this moment; the function returned goes back to it. */
-  checkpoint(): Promise<() => Promise<void>>
+  readonly checkpoint: () => Promise<() => Promise<void>>
   /** Drops the database. Call it after the last test. */
-  close(): Promise<void>
+  readonly close: () => Promise<void>
 }
 
 /**
@@ -52,13 +56,20 @@ export type TestHoldfast = {
  * HOLDFAST_TEST_DATABASE_URL (a superuser's URL of a throw-away server).
  *
  * @param o.migrations folder of the application's numbered .sql files, with a slash at its end; run as holdfast_owner
+ * @param o.isolation `transaction`: what a test does is one transaction, undone in a millisecond. `database`: real
+ * connections and commits, undone by making the database again – for races, retries and connections of your own
  * @example const test = await openTestHoldfast({ manifest, migrations: new URL('../migrations/', import.meta.url) })
  */
-export async function openTestHoldfast(o: { manifest: unknown; migrations?: URL }): Promise<TestHoldfast> {
+export async function openTestHoldfast(o: {
+  readonly manifest: unknown
+  readonly migrations?: URL
+  readonly isolation?: 'transaction' | 'database'
+}): Promise<TestHoldfast> {
   const manifest = parseManifest(o.manifest)
   await loadKernel()
   const database = await makeTestDatabase(await serverOfRun(), manifest, o.migrations)
-  const { pool, asOwner, rollback, checkpoint, close } = await openRehearsal(database.address)
+  const { pool, asOwner, rollback, checkpoint, close } =
+    o.isolation === 'database' ? await openCommitted(database) : await openRehearsal(database.address)
   const guard = createGuard({
     pools: { app: pool, identity: pool },
     scope: createScope({ manifest, dialect: pool.dialect }),
@@ -67,6 +78,7 @@ export async function openTestHoldfast(o: { manifest: unknown; migrations?: URL 
     manifest,
     pool,
     holdfast: guard,
+    address: database.address,
     rollback,
     asOwner,
     checkpoint,

@@ -7,7 +7,7 @@ import { invoices } from './invoices.ts'
 const test = await openTestHoldfast(invoices)
 after(() => console.log(`pid ${process.pid}`))
 
-it('has a caller whose units work', async () => {
+void it('has a caller whose units work', async () => {
   const clerk = await test.asCaller({ tenant: 'acme', role: 'clerk' })
   const { rows } = await clerk.unit(({ db }) => db.query('SELECT id FROM invoices'), 'invoice:read')
   assert.deepEqual(rows, [])
