@@ -20,13 +20,16 @@ export type ServeProcess = {
 }
 
 /** Starts `holdfast serve` and waits until it answers. @throws Error with what it printed, when it ends before */
-export async function startServe(environment: Readonly<Record<string, string>>): Promise<ServeProcess> {
+export async function startServe(
+  environment: Readonly<Record<string, string>>,
+  flags: readonly string[] = [],
+): Promise<ServeProcess> {
   const port = await freePort()
   const origin = `http://127.0.0.1:${port}`
   const inherited = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => /^(PATH|HOME|TMPDIR|LANG)$/.test(name)),
   )
-  const child = spawn(process.execPath, ['--import', 'tsx', main, 'serve'], {
+  const child = spawn(process.execPath, ['--import', 'tsx', main, 'serve', ...flags], {
     env: { ...inherited, PORT: String(port), METRICS_PORT: 'off', LOG_LEVEL: 'warn', NO_COLOR: '1', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
