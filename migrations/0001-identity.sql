@@ -127,6 +127,14 @@ CREATE TABLE holdfast.role_grants (
   PRIMARY KEY (version, role, permission)
 );
 -- next
+-- The same, a row a role: what *enter* looks up at each request.
+CREATE TABLE holdfast.role_permissions (
+  version TEXT NOT NULL REFERENCES holdfast.role_versions (version),
+  role TEXT NOT NULL,
+  permissions TEXT[] NOT NULL,
+  PRIMARY KEY (version, role)
+);
+-- next
 CREATE TABLE holdfast.current_roles (
   singleton BOOL PRIMARY KEY DEFAULT true CHECK (singleton),
   version TEXT NOT NULL REFERENCES holdfast.role_versions (version)
@@ -194,5 +202,7 @@ GRANT SELECT, UPDATE ON TABLE holdfast.sessions TO holdfast_enter;
 GRANT SELECT ON TABLE holdfast.invitations TO holdfast_enter;
 -- next
 GRANT SELECT ON TABLE holdfast.role_grants TO holdfast_enter;
+-- next
+GRANT SELECT ON TABLE holdfast.role_permissions TO holdfast_enter;
 -- next
 GRANT SELECT ON TABLE holdfast.current_roles TO holdfast_enter;

@@ -157,6 +157,66 @@ REVOKE ALL ON FUNCTION holdfast.enter FROM PUBLIC;
 -- next as holdfast_enter
 GRANT EXECUTE ON FUNCTION holdfast.enter TO holdfast_app, holdfast_identity;
 -- next as holdfast_enter
+-- *Enter* for whoever was here before: the same judgement in one look, for a session in its own tenant. Only what holds in
+-- every point, and equals the hint, is let in by it; all else is judged, and named, by *enter*.
+-- Returns user|tenant|role|version|session|assurance|authenticated at, seconds|touch due.
+CREATE FUNCTION holdfast.reenter(
+  credential BYTEA,
+  required TEXT[],
+  assurance_needed TEXT,
+  max_age_seconds INT8,
+  hint TEXT
+) RETURNS TEXT LANGUAGE plpgsql STABLE SECURITY DEFINER {{pinned_search_path}} AS $$
+DECLARE
+  answer TEXT;
+BEGIN
+  SELECT hint || '|' || s.id::TEXT || '|' || s.assurance || '|' || extract(epoch FROM s.authenticated_at)::TEXT
+    || '|' || (s.last_seen_at < now() - INTERVAL '1 minute')::TEXT
+  INTO answer
+  FROM holdfast.sessions s
+  JOIN holdfast.users u ON u.id = s.user_id
+  JOIN holdfast.tenants t ON t.id = s.tenant_id
+  JOIN holdfast.memberships m ON m.tenant_id = s.tenant_id AND m.user_id = s.user_id
+  CROSS JOIN holdfast.current_roles r
+  JOIN holdfast.role_permissions p ON p.version = r.version AND p.role = m.role
+  WHERE s.token_hash = credential
+    AND s.revoked_at IS NULL
+    AND s.expires_at > now()
+    AND s.last_seen_at + s.idle_seconds * INTERVAL '1 second' > now()
+    AND u.status = 'active'
+    AND t.status = 'active'
+    AND p.permissions @> required
+    AND (assurance_needed = 'aal1' OR s.assurance = 'aal2')
+    AND (max_age_seconds = 0 OR s.authenticated_at + max_age_seconds * INTERVAL '1 second' > now())
+    AND hint = s.user_id::TEXT || '|' || s.tenant_id::TEXT || '|' || m.role || '|' || r.version;
+  IF answer IS NULL THEN
+    SELECT e.user_id || '|' || e.tenant_id || '|' || e.role || '|' || e.grants_version || '|' || e.credential_id
+      || '|' || e.assurance || '|' || extract(epoch FROM e.authenticated_at)::TEXT || '|' || e.touch_due::TEXT
+    INTO answer
+    FROM holdfast.enter('session', credential, ARRAY[]::TEXT[], true, required, assurance_needed, max_age_seconds, hint) e;
+  END IF;
+  RETURN answer;
+END
+$$;
+-- next as holdfast_enter
+REVOKE ALL ON FUNCTION holdfast.reenter FROM PUBLIC;
+-- next as holdfast_enter
+GRANT EXECUTE ON FUNCTION holdfast.reenter TO holdfast_app, holdfast_identity;
+-- next as holdfast_enter
+-- Writes when a session was last seen, at most once a minute; knows it by its secret alone.
+CREATE FUNCTION holdfast.touch_session(credential BYTEA) RETURNS BOOL
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER {{pinned_search_path}} AS $$
+BEGIN
+  UPDATE holdfast.sessions SET last_seen_at = now()
+  WHERE token_hash = credential AND revoked_at IS NULL AND last_seen_at < now() - INTERVAL '1 minute';
+  RETURN true;
+END
+$$;
+-- next as holdfast_enter
+REVOKE ALL ON FUNCTION holdfast.touch_session FROM PUBLIC;
+-- next as holdfast_enter
+GRANT EXECUTE ON FUNCTION holdfast.touch_session TO holdfast_app, holdfast_identity;
+-- next as holdfast_enter
 -- For routes that say `strict`: locks the rows that enter has judged, so that no change of them overlaps. NO KEY, so that
 -- foreign keys onto them are not held up (CockroachDB takes it for FOR UPDATE).
 CREATE FUNCTION holdfast.enter_strict(

@@ -35,10 +35,15 @@ const controlTags = /^(?:BEGIN|START|COMMIT|ROLLBACK|PREPARE TRANSACTION)/
 
 /** Carries a load as one flight: one write, one Sync, one round trip. */
 export const carryFlight: Carry = async (connection, load) => {
+  if (load.implicit) {
+    const end = await connection.fly(load.queries)
+    if ('cause' in end || end.failure !== undefined) return { ...end, surprise: undefined }
+    return { ...end, surprise: surpriseOf(load, end.tags, end.status) }
+  }
   const queries = [...load.queries]
-  const before = load.implicit || load.opening === undefined ? 0 : 1
+  const before = load.opening === undefined ? 0 : 1
   if (before === 1 && load.opening !== undefined) queries.unshift({ statement: load.opening, values: [] })
-  if (load.commit && !load.implicit) queries.push({ statement: commitStatement, values: [] })
+  if (load.commit) queries.push({ statement: commitStatement, values: [] })
   const end = await connection.fly(queries)
   const failure = end.failure === undefined ? undefined : { ...end.failure, index: end.failure.index - before }
   if ('cause' in end) return { ...end, failure }

@@ -51,6 +51,15 @@ VALUES ($1::TEXT, $2::TEXT, $3::TEXT, $4::TEXT) ON CONFLICT (version, role, perm
         reach,
       ),
     ),
+    ...[...new Set(grants.map(({ role }) => role))].map((role) =>
+      query(
+        `INSERT INTO holdfast.role_permissions (version, role, permissions)
+VALUES ($1::TEXT, $2::TEXT, $3::TEXT[]) ON CONFLICT (version, role) DO NOTHING`,
+        version,
+        role,
+        grants.filter((grant) => grant.role === role).map(({ permission }) => permission),
+      ),
+    ),
     query(
       `INSERT INTO holdfast.current_roles (singleton, version) VALUES (true, $1::TEXT) ON CONFLICT (singleton) DO NOTHING`,
       version,

@@ -31,6 +31,15 @@ export type Transaction = {
   query(statement: Statement, values?: readonly unknown[]): Promise<Result>
   /** Commits, if that has not happened and anything was sent. @throws as `send` */
   commit(): Promise<void>
+  /**
+   * Runs work under a savepoint: when it throws, only what it sent is undone, and the transaction goes on. What ends a
+   * whole transaction still does: a serialization failure, a denial, a lost connection, the time limit. The transaction
+   * itself is used inside; one savepoint is open at a time, others nest in it.
+   *
+   * @throws what the work throws; the failure of a statement that the work swallowed
+   * @throws DatabaseError `transaction_state` for one nested too deeply, or not awaited
+   */
+  savepoint<T>(work: () => Promise<T>): Promise<T>
   /** Rolls back; costs no round trip if nothing is open. Never throws. */
   rollback(): Promise<void>
 }
@@ -54,6 +63,22 @@ const retriable = new Set(['40001', '40P01'])
 const lostBookkeeping = new Set(['26000', '42P05'])
 const ambiguous = '40003'
 const featureNotSupported = '0A000'
+/** SQLSTATEs of our own: the caller may not. A denial ends the transaction, whatever surrounds it. */
+const denial = 'KH'
+/** Savepoints in one another: each costs the server memory and a subtransaction; deeper is a loop, not a design. */
+const mostSavepoints = 8
+
+/** The few ways to begin, by their text. */
+const openings = new Map<string, Statement>()
+
+function openingOf(options: TransactionOptions): Statement {
+  const text = beginText(options)
+  const known = openings.get(text)
+  if (known !== undefined) return known
+  const opening = { name: `hf_${text.toLowerCase().replaceAll(/\W+/g, '_')}`, text }
+  openings.set(text, opening)
+  return opening
+}
 
 /** A transaction with what the retry loop wants to know of it. */
 export class PooledTransaction implements Transaction {
@@ -68,6 +93,10 @@ export class PooledTransaction implements Transaction {
   #timedOut = false
   #failure: DatabaseError | undefined
   #staleStatement = false
+  /** Savepoints that are open. */
+  #depth = 0
+  /** A statement failed under a savepoint: nothing more is sent until that is undone. */
+  #undoFirst: StatementError | undefined
 
   constructor(connection: Connection, host: TransactionHost, options: TransactionOptions) {
     this.#connection = connection
@@ -107,6 +136,9 @@ export class PooledTransaction implements Transaction {
   async send(queries: readonly Query[], o: { readonly commit?: boolean } = {}): Promise<Result[]> {
     const commit = o.commit === true
     this.#assertUsable()
+    if (commit && this.#depth > 0) {
+      throw new DatabaseError('transaction_state', 'A savepoint is still open: it was not awaited, or commits itself.')
+    }
     if (queries.length === 0 && (!commit || this.#state === 'new')) {
       if (commit) this.#finish('committed')
       return []
@@ -141,6 +173,43 @@ export class PooledTransaction implements Transaction {
     await this.send([], { commit: true })
   }
 
+  async savepoint<T>(work: () => Promise<T>): Promise<T> {
+    this.#assertUsable()
+    if (this.#depth >= mostSavepoints) {
+      throw new DatabaseError('transaction_state', `Savepoints nest at most ${mostSavepoints} deep.`)
+    }
+    await this.query(savepointStatement('SAVEPOINT', this.#depth + 1))
+    const depth = ++this.#depth
+    try {
+      const value = await work()
+      // Work that swallowed the error must not look like success.
+      if (this.#undoFirst !== undefined) throw this.#undoFirst
+      if (this.#depth !== depth) {
+        throw new DatabaseError('transaction_state', 'A savepoint inside this one is still open: it was not awaited.')
+      }
+      await this.query(savepointStatement('RELEASE SAVEPOINT', depth))
+      this.#depth = depth - 1
+      return value
+    } catch (error) {
+      await this.#undo(depth)
+      throw error
+    }
+  }
+
+  /** Takes back what was done under a savepoint, and under those inside it. */
+  async #undo(depth: number): Promise<void> {
+    if (this.#state !== 'open' || this.#depth < depth) return
+    if (this.#busy) return void this.#break(new DatabaseError('transaction_state', 'A savepoint ended amid a flight.'))
+    this.#depth = depth - 1
+    this.#undoFirst = undefined
+    const statements = [
+      savepointStatement('ROLLBACK TO SAVEPOINT', depth),
+      savepointStatement('RELEASE SAVEPOINT', depth),
+    ]
+    const end = await this.#control(statements)
+    if (end !== 'T') this.#break(new DatabaseError('protocol_surprise', 'ROLLBACK TO SAVEPOINT did not succeed.'))
+  }
+
   async rollback(): Promise<void> {
     if (this.#state !== 'new' && this.#state !== 'open') return
     // The answer to the flight is still to come: nobody else may get this connection.
@@ -156,14 +225,14 @@ export class PooledTransaction implements Transaction {
       commit &&
       (this.#options.isolation ?? 'serializable') === 'serializable' &&
       hasImplicitTransaction(this.#host.dialect)
-    const text = beginText(this.#options)
-    const opening = isFirst ? { name: `hf_${text.toLowerCase().replaceAll(/\W+/g, '_')}`, text } : undefined
+    const opening = isFirst ? openingOf(this.#options) : undefined
     return { opening, queries, commit, implicit }
   }
 
   #assertUsable(): void {
     if (this.#timedOut) throw this.#failure ?? new DatabaseError('transaction_timeout')
     if (this.#busy) throw new DatabaseError('transaction_state', 'A flight of this transaction is still under way.')
+    if (this.#undoFirst !== undefined) throw this.#undoFirst
     if (this.#state === 'new' || this.#state === 'open') return
     throw this.#failure ?? new DatabaseError('transaction_state', `The transaction is ${this.#state}.`)
   }
@@ -184,30 +253,40 @@ export class PooledTransaction implements Transaction {
       this.#host.forgetStatements()
     }
     if (report.sqlstate === ambiguous) return this.#break(new StatementError('commit_ambiguous', index, report))
-    this.#failure = new StatementError(
+    const error = new StatementError(
       retriable.has(report.sqlstate) ? 'serialization_failure' : 'statement_failed',
       index,
       report,
     )
+    if (this.#depth > 0 && status === 'E' && this.#endsAtSavepoint(report.sqlstate)) {
+      this.#undoFirst = error
+      return error
+    }
+    this.#failure = error
     if (status === 'I') this.#finish('rolled back')
     else await this.#sendRollback()
     return this.#failure
   }
 
+  /** What is repeated whole, or denied, does not stop at a savepoint. */
+  #endsAtSavepoint(sqlstate: string): boolean {
+    return !retriable.has(sqlstate) && !sqlstate.startsWith(denial) && !this.#staleStatement
+  }
+
   async #sendRollback(): Promise<void> {
+    if ((await this.#control([rollbackStatement])) === 'I') this.#finish('rolled back')
+    else this.#break(new DatabaseError('protocol_surprise', 'ROLLBACK did not succeed.'))
+  }
+
+  /** Sends statements that change where the transaction stands, and tells the status they left; nothing if one failed. */
+  async #control(statements: readonly Statement[]): Promise<'I' | 'T' | 'E' | undefined> {
     this.#busy = true
     try {
       this.#host.countFlight()
-      const load: Load = {
-        opening: undefined,
-        queries: [{ statement: rollbackStatement, values: [] }],
-        commit: false,
-        implicit: false,
-      }
+      const queries = statements.map((statement) => ({ statement, values: [] }))
+      const load: Load = { opening: undefined, queries, commit: false, implicit: false }
       const end = await this.#host.carry(this.#connection, load)
-      if ('cause' in end || end.failure !== undefined || end.status !== 'I') {
-        this.#break(new DatabaseError('protocol_surprise', 'ROLLBACK did not succeed.'))
-      } else this.#finish('rolled back')
+      return 'cause' in end || end.failure !== undefined ? undefined : end.status
     } finally {
       this.#busy = false
     }
@@ -247,4 +326,12 @@ export class PooledTransaction implements Transaction {
     clearTimeout(this.#timer)
     this.#host.release(this.#connection)
   }
+}
+
+/** One name stands for one text: there are as many as savepoints nest. */
+function savepointStatement(
+  verb: 'SAVEPOINT' | 'RELEASE SAVEPOINT' | 'ROLLBACK TO SAVEPOINT',
+  depth: number,
+): Statement {
+  return { name: `hf_${verb.toLowerCase().replaceAll(' ', '_')}_${depth}`, text: `${verb} hf_${depth}` }
 }

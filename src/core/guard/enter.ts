@@ -6,6 +6,7 @@ import type { Caller, SessionId, TenantId, UserId } from './caller.ts'
 import type { Credential } from './credential.ts'
 import { Denial, isDenialReason } from './denial.ts'
 import { formatHint, type Hint, parseHint } from './hint.ts'
+import { readReentered, reenterQuery } from './reenter.ts'
 
 /** What *enter* is asked: a credential, the tenants that the request names, and what the route requires. */
 export type EnterRequest = {
@@ -26,6 +27,8 @@ export type Entered = Omit<Caller, 'grants'> & { readonly version: string; reado
  */
 export function enterQuery(request: EnterRequest, hint: Hint | undefined, dialect: Dialect): Query {
   const { access, credential } = request
+  const again = hint === undefined ? undefined : reenterQuery(request, hint, dialect)
+  if (again !== undefined) return again
   return {
     statement: STATEMENTS[dialect][request.strict ? 'strict' : request.readOnly ? 'read' : 'write'],
     values: [
@@ -43,6 +46,7 @@ export function enterQuery(request: EnterRequest, hint: Hint | undefined, dialec
 
 /** Reads *enter*'s row. */
 export function readEntered(row: Row | undefined): Entered {
+  if (typeof row?.answer === 'string') return readReentered(row.answer)
   if (row === undefined || typeof row.user_id !== 'string' || row.user_id === '') {
     throw new TypeError('enter returned no caller')
   }

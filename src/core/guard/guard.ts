@@ -92,9 +92,14 @@ export function createGuard(options: GuardOptions): Guard {
     const caller: Caller = { ...identity, grants: opened.grants }
     hints.set(key, { userId: caller.userId, tenantId: caller.tenantId, role: caller.role, version })
     const tasks: Task[] = []
+    let db: ScopedDatabase | undefined
     const unit: Unit = {
       caller,
-      db: createScopedDatabase(options.scope, transaction, confinementOf(request, caller, opened.grants)),
+      // most handlers have their declared statement and want no other
+      get db() {
+        db ??= createScopedDatabase(options.scope, transaction, confinementOf(request, caller, opened.grants))
+        return db
+      },
       first: opened.first,
       afterCommit: (task) => tasks.push(task),
     }
@@ -161,8 +166,27 @@ function confinementOf(
   grants: Grants,
 ): Confinement {
   const { access, readOnly } = request
-  const held = access.kind === 'can' ? intersectGrants(grants, access.permissions) : new Map()
+  const held = access.kind === 'can' ? heldUnder(grants, access) : NO_GRANTS
   return { tenantId: caller.tenantId, userId: caller.userId, grants: held, readOnly }
+}
+
+const NO_GRANTS: Grants = new Map()
+
+/** The intersections made so far: a role's grants and a route's access are the same two objects at each request. */
+const intersections = new WeakMap<Grants, WeakMap<GuardedAccess, Grants>>()
+
+function heldUnder(grants: Grants, access: Extract<GuardedAccess, { kind: 'can' }>): Grants {
+  let byAccess = intersections.get(grants)
+  if (byAccess === undefined) {
+    byAccess = new WeakMap()
+    intersections.set(grants, byAccess)
+  }
+  let held = byAccess.get(access)
+  if (held === undefined) {
+    held = intersectGrants(grants, access.permissions)
+    byAccess.set(access, held)
+  }
+  return held
 }
 
 /** A hint under which the role lacks a grant is not bound: *enter* alone decides, and denies with the right answer. */

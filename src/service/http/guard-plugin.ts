@@ -55,6 +55,27 @@ export class GuardMisuse extends Error {
 /** What was read off a request before its body: the credential's hash and the tenants it names. */
 type Prepared = { readonly credential: Credential; readonly selectors: readonly string[] }
 
+/** What the guard knows of one request. */
+type Passage = {
+  prepared: Prepared | undefined
+  /** while its handler runs */
+  unit: Unit | undefined
+  /** Its handler sent its answer itself: the unit is rolled back. */
+  leaked: boolean
+  /** Its unit was committed: only then an answer may be good news. */
+  finished: boolean
+  /** Its misuse is in the log. */
+  told: boolean
+}
+
+// on the request itself: weak maps of all requests cost the process an eighth of its time in garbage collection
+const PASSAGE = Symbol('holdfast.passage')
+
+function passageOf(request: FastifyRequest & { [PASSAGE]?: Passage }): Passage {
+  request[PASSAGE] ??= { prepared: undefined, unit: undefined, leaked: false, finished: false, told: false }
+  return request[PASSAGE]
+}
+
 const DECLARED = Symbol('holdfast.declared')
 type Recorded = { declared: DeclaredRoute | undefined }
 type MarkedConfig = RouteDeclaration & { [DECLARED]?: Recorded }
@@ -93,15 +114,8 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
     mark: Recorded
   }[] = []
   const wrapped = new WeakSet<RouteHandlerMethod>()
-  const prepared = new WeakMap<FastifyRequest, Prepared>()
-  const units = new WeakMap<FastifyRequest, Unit>()
-  /** Requests whose handler sent its answer itself: their unit is rolled back. */
-  const leaked = new WeakSet<FastifyRequest>()
-  /** Requests whose unit was committed: only these have an answer that may be good news. */
-  const finished = new WeakSet<FastifyRequest>()
-
   const unitOf = (request: FastifyRequest): Unit => {
-    const unit = units.get(request)
+    const { unit } = passageOf(request)
     if (unit !== undefined) return unit
     throw new GuardMisuse('caller, db, first and unit are there inside a guarded handler only, until it has returned.')
   }
@@ -170,17 +184,18 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
     const peerVerified = 'authorized' in socket && socket.authorized === true
     const { selectors, ignored } = selectTenant(tenantSources, { rawHeaders, peerVerified })
     if (ignored) request.log.warn('a tenant header from a peer that has not proven itself was ignored')
-    prepared.set(request, { credential, selectors })
+    passageOf(request).prepared = { credential, selectors }
   })
 
   app.addHook('onSend', async (request, reply, payload) => {
-    if (units.has(request) && !leaked.has(request)) {
-      leaked.add(request)
+    const passage = passageOf(request)
+    if (passage.unit !== undefined && !passage.leaked) {
+      passage.leaked = true
       throw misuse(request, SENT_ITSELF)
     }
     // Whatever else answers has not been judged: hooks before the handler, error and 404 handlers (CWE-306). It throws
     // again when an error handler answers this refusal so; Fastify then asks the next one, and itself at last.
-    if (statusOf(reply, payload) >= 400 || finished.has(request)) return payload
+    if (statusOf(reply, payload) >= 400 || passage.finished) return payload
     if (!request.is404 && declaredOf(request).access.kind === 'open') return payload
     withhold(reply, payload)
     throw misuse(request, UNJUDGED)
@@ -188,9 +203,10 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
 
   // beyond recall, so it is told at least: `reply.hijack()` and `reply.raw` pass all that is above
   app.addHook('onResponse', async (request, reply) => {
-    if (reply.statusCode >= 400 || !reply.raw.headersSent || finished.has(request) || told.has(request)) return
+    const { finished, told, unit } = passageOf(request)
+    if (reply.statusCode >= 400 || !reply.raw.headersSent || finished || told) return
     // its handler is told when it ends
-    if (units.has(request)) return
+    if (unit !== undefined) return
     if (request.is404 || declaredOf(request).access.kind !== 'open') misuse(request, PAST)
   })
 
@@ -210,7 +226,8 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
     reply: FastifyReply,
   ): Promise<unknown> {
     const mark = markOf(reply)
-    const { credential, selectors } = preparedOf(request)
+    const passage = passageOf(request)
+    const { credential, selectors } = preparedOf(passage)
     const { first, more, pool, strict } = declared
     // whatever is not open was made by the guard, with its modifiers
     const access = declared.access as GuardedAccess
@@ -226,34 +243,35 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
         : { more, first: (caller) => ({ ...first, values: valuesFor(first, request, caller) }) }),
     }
     try {
+      let isAgain = false
       const answer = await guard.run(unitRequest, async (unit) => {
-        mark.restore()
-        units.set(request, unit)
+        if (isAgain) mark.restore()
+        isAgain = true
+        passage.unit = unit
         try {
           const value: unknown = await handler.call(instance, request, reply)
           // thrown inside the unit, so that it is rolled back
-          if (leaked.has(request)) throw new GuardMisuse(SENT_ITSELF)
+          if (passage.leaked) throw new GuardMisuse(SENT_ITSELF)
           if (value === reply || reply.sent || reply.raw.headersSent) throw misuse(request, SENT_ITSELF)
           return value
         } finally {
-          units.delete(request)
+          passage.unit = undefined
         }
       })
-      finished.add(request)
+      passage.finished = true
       return answer
     } catch (error) {
-      if (reply.sent && !told.has(request)) misuse(request, SENT_ITSELF)
+      if (reply.sent && !passage.told) misuse(request, SENT_ITSELF)
       // what the handler has set belongs to the answer that it did not give
-      if (!leaked.has(request)) mark.restore()
+      if (!passage.leaked) mark.restore()
       throw error
     }
   }
+}
 
-  function preparedOf(request: FastifyRequest): Prepared {
-    const found = prepared.get(request)
-    if (found === undefined) throw new GuardMisuse('the request did not pass the guard.')
-    return found
-  }
+function preparedOf({ prepared }: Passage): Prepared {
+  if (prepared === undefined) throw new GuardMisuse('the request did not pass the guard.')
+  return prepared
 }
 
 // Fastify runs a plugin with this symbol in its parent's context, so that it guards all routes.
@@ -270,12 +288,9 @@ const UNJUDGED =
 const PAST =
   'an answer that no finished unit made has left by reply.hijack() or reply.raw: nobody had judged its caller.'
 
-/** Requests whose misuse is in the log. */
-const told = new WeakSet<FastifyRequest>()
-
 /** Tells the developer by the log, which the client's answer does not. */
 function misuse(request: FastifyRequest, why: string): GuardMisuse {
-  told.add(request)
+  passageOf(request).told = true
   request.log.error(`${request.method} ${request.routeOptions.url ?? '(no route)'}: ${why}`)
   return new GuardMisuse(why)
 }
