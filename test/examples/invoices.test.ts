@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
+import type { FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { can } from '../../src/fastify.ts'
 import { loadConfig } from '../../src/service/config.ts'
 import { createService, type Service } from '../../src/service/service.ts'
 import { defaultRoles } from '../../src/service/tenancy/manifest.ts'
@@ -26,7 +28,21 @@ beforeAll(async () => {
       LOG_LEVEL: 'silent',
     },
   })
-  service = await createService(config, { print: () => undefined, logTo: { write: () => undefined } })
+  const own = config.application
+  if (own?.routes === undefined) throw new Error('the example has no application')
+  const { routes } = own
+  const careless = async (app: FastifyInstance): Promise<void> => {
+    await routes(app)
+    app.post<{ Body: { q: string } }>(
+      '/careless',
+      { config: { access: can('invoice:read') }, schema: { body: { type: 'object' } } },
+      async ({ db, body }) => (await db.query(`SELECT number FROM invoices WHERE status = '${body.q}'`)).rows,
+    )
+  }
+  service = await createService(
+    { ...config, application: { ...own, routes: careless } },
+    { print: () => undefined, logTo: { write: () => undefined } },
+  )
 })
 afterAll(async () => {
   await service?.stop()
@@ -92,4 +108,55 @@ it('serves ten routes to a tenant, and nothing of it to another', async () => {
   expect((await ask('GET', `${path}/lines`, acme)).body).toMatchObject({ lines: [{ title: 'Work' }] })
   const other = await ask('POST', '/invoices', acme, { customer_id: customer.body['id'], number: '2026-2' })
   expect((await ask('DELETE', `/invoices/${other.body['id']}`, acme)).status).toBe(204)
+})
+
+it('a route that concatenates stays within tenant, rows, grants and what it declares', async () => {
+  const [hooli, umbrella] = [await found('hooli'), await found('umbrella')]
+  for (const [token, number] of [
+    [hooli, 'H-1'],
+    [hooli, 'H-2'],
+    [umbrella, 'U-secret'],
+  ] as const) {
+    const customer = await ask('POST', '/customers', token, { name: number, email: `canary-${number}@x.example` })
+    expect((await ask('POST', '/invoices', token, { customer_id: customer.body['id'], number })).status).toBe(201)
+  }
+  const [tenant] = await database.owner("SELECT id::TEXT AS id FROM holdfast.tenants WHERE slug = 'umbrella'")
+  const everything = "' OR '1' = '1"
+  const numbers = async (): Promise<unknown> => (await ask('POST', '/careless', hooli, { q: everything })).body
+  // the injection works, and finds what its caller may see
+  expect(await numbers()).toEqual(expect.arrayContaining([{ number: 'H-1' }, { number: 'H-2' }]))
+  expect(await numbers()).toHaveLength(2)
+
+  const refused = [
+    "' UNION SELECT email FROM customers --",
+    "' UNION SELECT email FROM app.customers --",
+    "' UNION SELECT email FROM holdfast.users --",
+    "' OR EXISTS (SELECT 1 FROM customers) --",
+    "'; DELETE FROM invoices; --",
+    "'; DELETE FROM invoices WHERE '1' = '1",
+    `' UNION SELECT set_config('holdfast.tenant_id', '${String(tenant?.['id'])}', true) --`,
+    `' OR pg_catalog.query_to_xml('SELECT 1', true, true, '') IS NOT NULL --`,
+  ]
+  for (const q of refused) {
+    const { status, body } = await ask('POST', '/careless', hooli, { q })
+    expect([q, status, JSON.stringify(body)]).toEqual([q, 500, expect.not.stringMatching(/canary|secret|holdfast\./)])
+  }
+  const confined = [
+    "' UNION SELECT number FROM app.invoices WHERE '1' = '1",
+    `' OR tenant_id = '${String(tenant?.['id'])}' OR '1' = '1`,
+    "' OR tenant_id IS NOT NULL OR '1' = '1",
+  ]
+  for (const q of confined) {
+    const { body } = await ask('POST', '/careless', hooli, { q })
+    expect([q, JSON.stringify(body)]).toEqual([q, expect.not.stringMatching(/canary|secret/)])
+  }
+  expect(await numbers()).toHaveLength(2)
+
+  // as a clerk: a colleague's row is out of reach
+  await database.owner("UPDATE app.invoices SET created_by = gen_random_uuid() WHERE number = 'H-2'")
+  await database.owner(
+    "UPDATE holdfast.memberships SET role = 'clerk' WHERE tenant_id = (SELECT id FROM holdfast.tenants WHERE slug = 'hooli')",
+  )
+  expect(await numbers()).toEqual([{ number: 'H-1' }])
+  expect(await database.owner("SELECT number FROM app.invoices WHERE number LIKE 'H-%' ORDER BY 1")).toHaveLength(2)
 })
