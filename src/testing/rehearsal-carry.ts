@@ -22,7 +22,7 @@ const judgeDeferred = [
 
 /**
  * Carries a transaction's loads as savepoints of an outer transaction: SAVEPOINT for BEGIN, RELEASE for COMMIT, and the
- * app role for the login role. A read-only unit is rolled back, for nothing else takes `transaction_read_only` back.
+ * app role for the login role. A read-only unit has nothing to keep, so it is rolled back, settings and all.
  */
 export function createRehearsalCarry(): Carry {
   let isReadOnly = false

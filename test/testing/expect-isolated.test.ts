@@ -156,12 +156,23 @@ it('catches what answers a role that may not, and a route that nothing fits', as
       },
       async () => null,
     )
+    app.post(
+      '/hasty',
+      {
+        config: { access: can('line:create') },
+        preHandler: async () => {
+          await test.asOwner("INSERT INTO holdfast.tenants (slug, name) VALUES ('hasty', 'x')")
+        },
+      },
+      async () => null,
+    )
     app.get('/nothing', { config: { access: can('invoice:read') } }, async () => [])
     app.get('/codes/:code', { config: { access: can('invoice:read') } }, async () => null)
   })
   expect(found).toMatch(/GET \/early \| clerk, own ids \| 200/)
   expect(found).not.toMatch(/GET \/early \| nobody/)
   expect(found).toMatch(/GET \/nothing \| whoever may \| inconclusive: its answers are the same/)
+  expect(found).toMatch(/POST \/hasty \| clerk, own ids \| 403, and \+ holdfast.tenants/)
   expect(found).toMatch(/GET \/codes\/:code \| whoever may \| inconclusive: no value is known for ":code"/)
 })
 
