@@ -5,6 +5,7 @@ import pg from 'pg'
 import { startEmbedded } from '../core/database/embedded.ts'
 import { DatabaseError } from '../core/database/errors.ts'
 import { processIdentity } from '../core/database/process-identity.ts'
+import { removeStaleRuns } from './stale-runs.ts'
 
 // A program of its own: keeps the run's PostgreSQL as long as a test process is connected, or the runner may start more.
 const [, , directory = '', runner = '0', linger = '0'] = process.argv
@@ -19,6 +20,7 @@ const dataDirectory = join(directory, 'data')
 try {
   mkdirSync(dataDirectory, { recursive: true })
   chmodSync(dataDirectory, 0o711)
+  await removeStaleRuns(directory)
   const embedded = await startEmbedded({ dataDirectory, log: () => undefined })
   const superuser = embedded.target('superuser', 'postgres')
   const client = new pg.Client(superuser)
