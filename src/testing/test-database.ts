@@ -8,7 +8,7 @@ import { databaseGrants, roleNames, roleStatements } from '../core/database/role
 import type { Manifest } from '../core/scope/manifest.ts'
 
 /** Number of the advisory lock under which databases of tests are made: one process of a server at a time. */
-const LOCK = 4_815_162
+const ADVISORY_LOCK = 4_815_162
 
 /** A database of its own: a copy of a migrated template. */
 export type TestDatabase = {
@@ -33,7 +33,7 @@ export async function makeTestDatabase(
   const make = async (): Promise<void> => {
     const client = await connect(server)
     try {
-      await client.query(`SELECT pg_catalog.pg_advisory_lock(${LOCK})`)
+      await client.query(`SELECT pg_catalog.pg_advisory_lock(${ADVISORY_LOCK})`)
       await sweep(client)
       const { rows } = await client.query('SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1', [template])
       if (rows.length === 0) await makeTemplate(server, client, template, manifest, migrations)
