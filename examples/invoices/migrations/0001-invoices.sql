@@ -41,7 +41,7 @@ CREATE TABLE app.payments (
   cents INT8 NOT NULL CHECK (cents > 0),
   paid_on DATE NOT NULL,
   PRIMARY KEY (tenant_id, id),
-  FOREIGN KEY (tenant_id, invoice_id) REFERENCES app.invoices (tenant_id, id)
+  FOREIGN KEY (tenant_id, invoice_id) REFERENCES app.invoices (tenant_id, id) ON DELETE CASCADE
 )
 -- next
 CREATE INDEX lines_by_invoice ON app.lines (tenant_id, invoice_id)
