@@ -97,3 +97,24 @@ it('judges deferred constraints where COMMIT would', async () => {
 it('names the roles there are', async () => {
   await expect(test.asCaller({ tenant: 'acme', role: 'king' })).rejects.toThrow('owner, clerk')
 })
+
+it('undoes a savepoint inside a unit alone', async () => {
+  const owner = await test.asCaller({ tenant: 'acme', role: 'owner' })
+  await test.pool.transaction(async (each) => {
+    await each.query({ name: '', text: "SELECT set_config('holdfast.tenant_id', $1, true)" }, [owner.tenantId])
+    const insert = (title: string) =>
+      each.query(
+        { name: '', text: 'INSERT INTO app.invoices (created_by, tenant_id, title, total) VALUES ($1, $2, $3, 1)' },
+        [owner.userId, owner.tenantId, title],
+      )
+    await insert('before')
+    await each
+      .savepoint(async () => {
+        await insert('inside')
+        await insert('')
+      })
+      .catch(() => undefined)
+    await insert('after')
+  })
+  expect(await all(test)).toEqual([{ title: 'after' }, { title: 'before' }])
+})
