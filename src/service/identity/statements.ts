@@ -245,7 +245,7 @@ ORDER BY m.user_id LIMIT $6::INT8`,
   },
   memberRead: {
     name: 'member_read',
-    text: `SELECT m.user_id, m.role, m.created_at, m.revision, u.kind, p.email,
+    text: `SELECT m.user_id, m.role, m.created_at, m.revision, u.kind, u.email AS address, p.email,
   COALESCE(p.display_name, u.display_name) AS display_name
 FROM holdfast.memberships m
 JOIN holdfast.users u ON u.id = m.user_id

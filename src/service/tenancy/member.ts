@@ -103,7 +103,7 @@ export async function removeMember(unit: Unit, removal: { userId: string; expect
   const { tenantId } = unit.caller
   refuseBeyondReach(unit, userId, 'member:delete')
   const transaction = transactionOf(unit)
-  const { member, others } = await readPlace(unit, userId)
+  const { member, others, address } = await readPlace(unit, userId)
   const values = [tenantId, userId, ...revisionValues(expected)]
   const { rowCount } = await transaction.query(statements.membershipRemove, values)
   if (rowCount === 0) return false
@@ -112,7 +112,7 @@ export async function removeMember(unit: Unit, removal: { userId: string; expect
   await transaction.send(
     [
       // else an older invitation would lead back in (CWE-613)
-      { statement: statements.invitationsReplace, values: [tenantId, member.email ?? ''] },
+      { statement: statements.invitationsReplace, values: [tenantId, address] },
       journalQuery({ event: 'member_removed', userId: unit.caller.userId, tenantId, details }),
     ],
     { commit: true },
@@ -120,8 +120,11 @@ export async function removeMember(unit: Unit, removal: { userId: string; expect
   return true
 }
 
+/** A member about to be changed, how many other owners there are, and the account's address: a profile may be missing. */
+type Place = { readonly member: RevisedMember; readonly others: number; readonly address: string }
+
 /** A member whom the caller is about to change: not above them. */
-async function readPlace(unit: Unit, userId: string): Promise<{ member: RevisedMember; others: number }> {
+async function readPlace(unit: Unit, userId: string): Promise<Place> {
   const { tenantId, grants } = unit.caller
   const [, found, held, owners] = await transactionOf(unit).send([
     enterTenant(tenantId),
@@ -129,9 +132,14 @@ async function readPlace(unit: Unit, userId: string): Promise<{ member: RevisedM
     { statement: statements.grantsOfPlace, values: [tenantId, userId] },
     { statement: statements.otherHolders, values: [tenantId, FOUNDER_ROLE, userId] },
   ])
-  const member = revised(found?.rows[0])
+  const [row] = found?.rows ?? []
+  const member = revised(row)
   if (!covers(grants, readGrants(held?.rows))) throw new IdentityError('role_exceeds_own')
-  return { member, others: Number(owners?.rows[0]?.others) }
+  return {
+    member,
+    others: Number(owners?.rows[0]?.others),
+    address: typeof row?.address === 'string' ? row.address : '',
+  }
 }
 
 /** Under reach `own` a caller's own membership is all there is (CWE-639). */
