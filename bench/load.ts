@@ -1,9 +1,11 @@
 import { Agent, request } from 'node:http'
 
-/** One round: so many connections ask for one path, as fast as answers come, for so long. */
+/** One round: so many connections ask for one team after another, as fast as answers come, for so long. */
 export type Round = {
   readonly origin: string
-  readonly path: string
+  readonly method: 'GET' | 'PATCH'
+  /** `team-1` … as many */
+  readonly teams: number
   readonly token: string
   readonly connections: number
   readonly milliseconds: number
@@ -18,27 +20,35 @@ export type RoundResult = {
 }
 
 /** Runs in a process of its own, so that the client does not share the server's event loop. */
-async function run({ origin, path, token, connections, milliseconds }: Round): Promise<RoundResult> {
+async function run({ origin, method, teams, token, connections, milliseconds }: Round): Promise<RoundResult> {
   const agent = new Agent({ keepAlive: true, maxSockets: connections })
   const latencies: number[] = []
   let failures = 0
   const started = performance.now()
   const end = started + milliseconds
+  const headers = {
+    authorization: `Bearer ${token}`,
+    ...(method === 'PATCH' && { 'content-type': 'application/json' }),
+  }
+  const body = method === 'PATCH' ? JSON.stringify({ name: 'Another name' }) : undefined
+  let next = 0
   const ask = (): Promise<void> =>
     new Promise((resolve) => {
+      // far apart, so that neighbours in time are no neighbours in the index
+      next = (next + 47) % teams
       const sent = performance.now()
       const done = (ok: boolean): void => {
         if (ok) latencies.push(performance.now() - sent)
         else failures++
         resolve()
       }
-      request(origin + path, { agent, headers: { authorization: `Bearer ${token}` } }, (response) => {
+      request(`${origin}/teams/team-${next + 1}`, { agent, method, headers }, (response) => {
         response.resume()
         response.on('end', () => done(response.statusCode === 200))
         response.on('error', () => done(false))
       })
         .on('error', () => done(false))
-        .end()
+        .end(body)
     })
   await Promise.all(
     Array.from({ length: connections }, async () => {

@@ -37,8 +37,9 @@ const controlTags = /^(?:BEGIN|START|COMMIT|ROLLBACK|PREPARE TRANSACTION)/
 export const carryFlight: Carry = async (connection, load) => {
   if (load.implicit) {
     const end = await connection.fly(load.queries)
-    if ('cause' in end || end.failure !== undefined) return { ...end, surprise: undefined }
-    return { ...end, surprise: surpriseOf(load, end.tags, end.status) }
+    if ('cause' in end) return end
+    const { results, status, failure, tags } = end
+    return { results, status, failure, surprise: failure === undefined ? surpriseOf(load, tags, status) : undefined }
   }
   const queries = [...load.queries]
   const before = load.opening === undefined ? 0 : 1

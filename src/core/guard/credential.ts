@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 import { Denial } from './denial.ts'
 
 /** Name of the session cookie; the prefix binds it to this host, to `/` and to https (RFC 6265bis section 4.1.3.2). */
@@ -64,15 +64,16 @@ export function credentialOf(rawHeaders: readonly string[]): Credential {
 export function valuesOf(rawHeaders: readonly string[], name: string): string[] {
   const values: string[] = []
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
-    if (rawHeaders[index]?.toLowerCase() === name) values.push(rawHeaders[index + 1] ?? '')
+    const header = rawHeaders[index] ?? ''
+    if (header.length === name.length && header.toLowerCase() === name) values.push(rawHeaders[index + 1] ?? '')
   }
   return values
 }
 
 function credential(transport: Credential['transport'], token: string | undefined): Credential {
-  const hash = token === undefined ? undefined : hashSessionToken(token)
-  if (hash === undefined) throw new Denial('credential_malformed')
-  return { kind: 'session', transport, hash }
+  const digest = token === undefined ? undefined : hashSessionToken(token)
+  if (digest === undefined) throw new Denial('credential_malformed')
+  return { kind: 'session', transport, hash: digest }
 }
 
 function sessionCookies(header: string): string[] {
@@ -84,5 +85,5 @@ function sessionCookies(header: string): string[] {
 }
 
 function sha256(bytes: Buffer): Buffer {
-  return createHash('sha256').update(bytes).digest()
+  return hash('sha256', bytes, 'buffer')
 }

@@ -22,7 +22,7 @@ export type PoolName = 'app' | 'identity'
 export type UnitRequest = EnterRequest & {
   readonly pool: PoolName
   /** The declared first statement, given the caller's ids; it travels with *enter*. */
-  readonly first?: (caller: { userId: string; tenantId: string }) => Sql
+  readonly first?: ((caller: { userId: string; tenantId: string }) => Sql) | undefined
   /** Whether statements follow the declared one. If not, COMMIT travels with it. */
   readonly more?: boolean
 }
@@ -88,21 +88,13 @@ export function createGuard(options: GuardOptions): Guard {
 
   async function attempt<T>(request: UnitRequest, transaction: Transaction, key: string, stale: number, work: Work<T>) {
     const opened = await enterWithFirst(request, transaction, stale > MAX_STALE_HINTS ? undefined : hints.get(key))
-    const { version, touchDue, ...identity } = opened.entered
-    const caller: Caller = { ...identity, grants: opened.grants }
-    hints.set(key, { userId: caller.userId, tenantId: caller.tenantId, role: caller.role, version })
+    const { userId, tenantId, role, sessionId, assurance, authenticatedAt, version, touchDue } = opened.entered
+    const caller: Caller = { userId, tenantId, role, sessionId, assurance, authenticatedAt, grants: opened.grants }
+    hints.set(key, { userId, tenantId, role, version })
     const tasks: Task[] = []
-    let db: ScopedDatabase | undefined
-    const unit: Unit = {
-      caller,
-      // most handlers have their declared statement and want no other
-      get db() {
-        db ??= createScopedDatabase(options.scope, transaction, confinementOf(request, caller, opened.grants))
-        return db
-      },
-      first: opened.first,
-      afterCommit: (task) => tasks.push(task),
-    }
+    const unit = new GuardedUnit(caller, opened.first, tasks, () =>
+      createScopedDatabase(options.scope, transaction, confinementOf(request, caller, opened.grants), tasks),
+    )
     if (request.pool === 'identity') keepTransaction(unit, transaction)
     const value = await work(unit)
     return { value, caller, tasks, touchDue }
@@ -132,6 +124,27 @@ export function createGuard(options: GuardOptions): Guard {
         }
       }
     },
+  }
+}
+
+/** The database is made when it is asked for: most handlers have their declared statement and want no other. */
+class GuardedUnit implements Unit {
+  readonly caller: Caller
+  readonly first: Result | undefined
+  readonly afterCommit: Unit['afterCommit']
+  readonly #open: () => ScopedDatabase
+  #db: ScopedDatabase | undefined
+
+  constructor(caller: Caller, first: Result | undefined, tasks: Task[], open: () => ScopedDatabase) {
+    this.caller = caller
+    this.first = first
+    this.afterCommit = (task) => void tasks.push(task)
+    this.#open = open
+  }
+
+  get db(): ScopedDatabase {
+    this.#db ??= this.#open()
+    return this.#db
   }
 }
 

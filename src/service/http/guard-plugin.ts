@@ -238,9 +238,9 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
       readOnly: isSafe(request.method),
       strict,
       pool,
-      ...(first === undefined
-        ? {}
-        : { more, first: (caller) => ({ ...first, values: valuesFor(first, request, caller) }) }),
+      more,
+      first:
+        first === undefined ? undefined : (caller) => ({ text: first.text, values: valuesFor(first, request, caller) }),
     }
     try {
       let isAgain = false
