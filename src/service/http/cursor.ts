@@ -19,6 +19,11 @@ export type Cursors = {
   seal(scope: readonly string[], position: readonly string[]): string
   /** The position of a cursor that was made for this scope with this key. @throws HttpProblem `cursor_invalid` */
   open(scope: readonly string[], text: string): string[]
+  /**
+   * What a cursor says, believing nothing: for a statement that is declared before the caller is judged. Its result may
+   * be used only after `open` has accepted the same text. Nothing where it says nothing.
+   */
+  peek(text: string): string[] | undefined
 }
 
 /**
@@ -42,13 +47,26 @@ export function createCursors(key: Buffer): Cursors {
       return text
     },
     open(scope, text) {
-      const bytes = Buffer.from(text.slice(0, CURSOR_CHARACTERS), 'base64url')
-      // one spelling only: the decoder passes over foreign characters and spare bits
-      if (bytes.length <= TAG_BYTES || bytes.toString('base64url') !== text) throw new HttpProblem('cursor_invalid')
+      const bytes = bytesOf(text)
+      if (bytes === undefined) throw new HttpProblem('cursor_invalid')
       const payload = bytes.subarray(TAG_BYTES)
       const isOurs = timingSafeEqual(bytes.subarray(0, TAG_BYTES), tagOf(scope, payload))
       if (!isOurs) throw new HttpProblem('cursor_invalid')
       return JSON.parse(payload.toString()) as string[]
     },
+    peek(text) {
+      try {
+        const said: unknown = JSON.parse(bytesOf(text)?.subarray(TAG_BYTES).toString() ?? '')
+        return Array.isArray(said) && said.every((part) => typeof part === 'string') ? said : undefined
+      } catch {
+        return undefined
+      }
+    },
   }
+}
+
+/** A cursor's bytes. One spelling only: the decoder passes over foreign characters and spare bits. */
+function bytesOf(text: string): Buffer | undefined {
+  const bytes = Buffer.from(text.slice(0, CURSOR_CHARACTERS), 'base64url')
+  return bytes.length > TAG_BYTES && bytes.toString('base64url') === text ? bytes : undefined
 }

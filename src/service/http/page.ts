@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import { CURSOR_CHARACTERS, type Cursors } from './cursor.ts'
 
 /** Rows of a page where the request says nothing: a screen or two. */
-const PAGE_ROWS = 50
+export const PAGE_ROWS = 50
 
 /** Before the first id: no generated UUID is nil (RFC 9562 section 5.9). */
 const BEFORE_ALL = '00000000-0000-0000-0000-000000000000'

@@ -164,6 +164,6 @@ function addV1(v1: FastifyInstance, context: RouteContext): void {
   memberRoutes(v1, context)
   invitationRoutes(v1, context)
   meRoutes(v1)
-  teamRoutes(v1)
-  teamMemberRoutes(v1)
+  teamRoutes(v1, context)
+  teamMemberRoutes(v1, context)
 }

@@ -28,6 +28,7 @@ const teams: Table = {
     name: { type: 'text' },
     created_by: { type: 'uuid' },
     created_at: { type: 'timestamptz' },
+    revision: { type: 'int8' },
   },
   tenant: 'tenant_id',
   owner: 'created_by',

@@ -28,6 +28,7 @@ describe('a cursor', () => {
         expect(text).toMatch(/^[\w-]+$/)
         expect(text.length).toBeLessThanOrEqual(CURSOR_CHARACTERS)
         expect(cursors.open(own, text)).toEqual(position)
+        expect(cursors.peek(text)).toEqual(position)
       }),
     )
   })
@@ -89,6 +90,13 @@ describe('a cursor', () => {
     expect(Buffer.from(twin, 'base64url').equals(Buffer.from(text, 'base64url'))).toBe(true)
     expect(refusal(() => cursors.open(scope, twin))).toBe('400 cursor_invalid')
   })
+
+  it.each(['', 'A', 'A'.repeat(60), Buffer.from(`${'x'.repeat(32)}{"0":"a"}`).toString('base64url')])(
+    'says nothing that could be taken for a position: %j',
+    (text) => {
+      expect(cursors.peek(text)).toBeUndefined()
+    },
+  )
 
   it('is not anything else', () => {
     fc.assert(

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { seedTwoTenants, type TwoTenants } from '../../two-tenants.ts'
-import { type Answer, type OpenService, openService, ORIGIN } from './open-service.ts'
+import { type OpenService, openService, ORIGIN } from './open-service.ts'
 
 let room: OpenService
 let tenants: TwoTenants
@@ -78,101 +78,6 @@ describe('PATCH /v1/me', () => {
     ['a right-to-left override', { display_name: 'a\u202eb' }, 422],
   ])('refuses %s', async (_, body, status) => {
     expect((await room.call('PATCH', '/me', { token: as('acme owner'), body })).status).toBe(status)
-  })
-})
-
-describe('GET /v1/teams/:slug/members', () => {
-  const cases: [string, string, number][] = [
-    ['acme owner', 'core', 200],
-    ['acme member', 'core', 200],
-    ['acme admin', 'core', 403],
-    ['acme viewer', 'core', 403],
-    ['acme service', 'core', 403],
-    ['acme owner', 'nope', 404],
-    ['acme owner', 'CORE', 404],
-    ['globex owner', 'core', 200],
-    ['globex viewer', 'core', 403],
-  ]
-  it.each(cases)('%s, %s: %i', async (who, slug, status) => {
-    const answer = await room.call('GET', `/teams/${slug}/members`, { token: as(who) })
-    expect(answer.status).toBe(status)
-    const [tenant] = who.split(' ') as ['acme' | 'globex']
-    const other = tenant === 'acme' ? tenants.globex : tenants.acme
-    expect(JSON.stringify(answer.body)).not.toContain(other.canary)
-    if (status !== 200) return
-    const { owner, member } = tenants[tenant].users
-    const members = answer.body['members'] as { user_id: string }[]
-    expect(members).toHaveLength(2)
-    expect(members).toEqual(
-      expect.arrayContaining([
-        { user_id: owner.id, role: 'lead', display_name: owner.name },
-        { user_id: member.id, role: 'member', display_name: member.name },
-      ]),
-    )
-  })
-})
-
-describe('the statement of GET /v1/teams/:slug/members', () => {
-  it('reads nobody’s name for a caller who is not on the team', async () => {
-    const route = room.service.server.routes().find(({ url }) => url === '/v1/teams/:slug/members')
-    const text = (route?.first?.text ?? '').replaceAll(/(FROM|JOIN) (\w+)/g, '$1 tenancy.$2')
-    const rows = await room.database.owner(text, [tenants.acme.users.admin.id, 'core'])
-    expect(rows).toHaveLength(2)
-    for (const row of rows) expect(row).toEqual({ own: null, user_id: null, role: null, display_name: null })
-  })
-})
-
-describe('POST /v1/teams', () => {
-  it('founds a team that its founder leads', async () => {
-    const answer = await room.call('POST', '/teams', { token: as('acme member'), body: { slug: 'new', name: ' New ' } })
-    expect(answer).toMatchObject({ status: 201, body: { slug: 'new', name: 'New' } })
-    const { body } = await room.call('GET', '/teams/new/members', { token: as('acme member') })
-    expect(body['members']).toEqual([expect.objectContaining({ user_id: tenants.acme.users.member.id, role: 'lead' })])
-    expect((await room.call('GET', '/teams/new/members', { token: as('globex owner') })).status).toBe(404)
-  })
-
-  it('is 409 for a slug of one’s own tenant, and free of the other’s', async () => {
-    const body = { slug: 'twin', name: 'Twin' }
-    const statuses = []
-    for (const who of ['acme owner', 'globex owner', 'acme owner']) {
-      statuses.push((await room.call('POST', '/teams', { token: as(who), body })).status)
-    }
-    expect(statuses).toEqual([201, 201, 409])
-  })
-
-  it('is 422 for a name of nothing', async () => {
-    const body = { slug: 'nameless', name: '\u200b' }
-    const answer = await room.call('POST', '/teams', { token: as('acme owner'), body })
-    expect(answer).toMatchObject({ status: 422, body: { code: 'team_name_invalid' } })
-    expect(await room.database.owner(`SELECT 1 FROM tenancy.teams WHERE slug = 'nameless'`)).toEqual([])
-  })
-
-  it('is 403 for a viewer, and leaves nothing', async () => {
-    const body = { slug: 'forbidden', name: 'x' }
-    expect((await room.call('POST', '/teams', { token: as('acme viewer'), body })).status).toBe(403)
-    expect(await room.database.owner(`SELECT 1 FROM tenancy.teams WHERE slug = 'forbidden'`)).toEqual([])
-  })
-})
-
-describe('PUT /v1/teams/:slug/members/:user_id', () => {
-  const put = (who: string, slug: string, user: string, role = 'member'): Promise<Answer> =>
-    room.call('PUT', `/teams/${slug}/members/${user}`, { token: as(who), body: { role } })
-
-  it('adds, then changes', async () => {
-    const { id } = tenants.acme.users.viewer
-    expect(await put('acme admin', 'core', id)).toMatchObject({ status: 201, body: { user_id: id, role: 'member' } })
-    expect(await put('acme admin', 'core', id, 'lead')).toMatchObject({ status: 200, body: { role: 'lead' } })
-    expect((await room.call('GET', '/teams/core/members', { token: as('acme viewer') })).status).toBe(200)
-  })
-
-  it.each<[string, () => Promise<Answer>, number]>([
-    ['a team that is not there', () => put('acme owner', 'nope', tenants.acme.users.viewer.id), 404],
-    ['a user of the other tenant', () => put('acme owner', 'core', tenants.globex.users.viewer.id), 404],
-    ['a user who is nowhere', () => put('acme owner', 'core', '00000000-0000-4000-8000-000000000000'), 404],
-    ['a member, who may not', () => put('acme member', 'core', tenants.acme.users.admin.id), 403],
-    ['a role that is none', () => put('acme owner', 'core', tenants.acme.users.admin.id, 'king'), 400],
-  ])('refuses %s', async (_, ask, status) => {
-    expect((await ask()).status).toBe(status)
   })
 })
 
