@@ -34,13 +34,17 @@ export type HouseOptions = {
   /** puts something between the pools and the database, such as a proxy that counts */
   readonly connect?: (target: ReturnType<TestDatabase['target']>) => Parameters<typeof createPool>[0]['connection']
   readonly signUp?: 'open' | 'closed'
+  /** roles besides the default ones, each with its grants */
+  readonly roles?: Readonly<Record<string, readonly string[]>>
+  /** puts another kernel in the kernel's place */
+  readonly scope?: (scope: Scope) => Scope
   /** adds routes before the application is ready */
   readonly extend?: (app: Server['app']) => void | Promise<void>
 }
 
 export async function openHouse(options: HouseOptions = {}): Promise<House> {
   const { walls = { first: true, second: true }, connect = (target) => target, signUp = 'open' } = options
-  const database = await createTestDatabase({ roleGrants: defaultRoles })
+  const database = await createTestDatabase({ roleGrants: { ...defaultRoles, ...options.roles } })
   const tenants = await seedTwoTenants(database)
   if (!walls.second) await takeSecondWall(database)
   const [app, identity] = await Promise.all([
@@ -48,7 +52,9 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     createPool({ connection: connect(database.target('identity')), size: 6, applicationName: 'identity' }),
   ])
   await loadKernel()
-  const scope = createScope({ manifest: serviceManifest, dialect: 'postgresql' })
+  const manifest = { ...serviceManifest, roles: { ...defaultRoles, ...options.roles } }
+  const kernel = createScope({ manifest, dialect: 'postgresql' })
+  const scope = options.scope?.(kernel) ?? kernel
   const pools = { app, identity }
   const rooms: Identity = {
     pool: identity,
@@ -88,6 +94,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
 /** The kernel's texts without their tenant: what would be sent if it scoped nothing. */
 function withoutFirstWall(scope: Scope): Scope {
   return {
+    ...scope,
     scope(text, grants) {
       const scoped = scope.scope(text, grants)
       const open = scoped.text.replaceAll(

@@ -1,10 +1,10 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { hashSessionToken, newSessionToken } from '../../src/core/guard/credential.ts'
 import { type DeclaredRoute, formatAccess } from '../../src/service/http/route-declaration.ts'
 import { defaultRoles } from '../../src/service/tenancy/manifest.ts'
 import type { TestDatabase } from '../postgres.ts'
-import { seededRoles } from '../two-tenants.ts'
+import { type SeededTenant, seededRoles } from '../two-tenants.ts'
 import { differences, footprintOf } from '../../src/testing/footprint.ts'
 import { undo } from './footprint.ts'
 import { carelessRoutes } from './careless-routes.ts'
@@ -18,7 +18,13 @@ type Actor = (typeof actors)[number]
 const targets = ['own', 'foreign'] as const
 type Target = (typeof targets)[number]
 
-type Route = { readonly method: string; readonly declared: DeclaredRoute; readonly body: JsonSchema | undefined }
+type Route = {
+  readonly method: string
+  readonly declared: DeclaredRoute
+  readonly body: JsonSchema | undefined
+  /** whether its query string takes a cursor */
+  readonly isList: boolean
+}
 type Cell = {
   readonly status: number
   readonly leaks: boolean
@@ -32,15 +38,24 @@ const variants: { name: string; walls: Walls }[] = [
   { name: 'the second wall alone', walls: { first: false, second: true } },
 ]
 
+type Described = {
+  readonly requestBody?: { readonly content?: Readonly<Record<string, { readonly schema: JsonSchema }>> }
+  readonly parameters?: readonly { readonly in: string; readonly name: string }[]
+}
+
 /** Every route and method of the running application, with the body's schema from its own description. */
 function routesOf({ server }: House): Route[] {
   const { paths = {} } = server.app.swagger() as { paths?: Record<string, Record<string, unknown>> }
   return server.routes().flatMap((declared) =>
     declared.methods.map((method) => {
       const described = paths[declared.url.replaceAll(/:(\w+)/g, '{$1}')]?.[method.toLowerCase()]
-      const content = (described as { requestBody?: { content?: Record<string, { schema: JsonSchema }> } } | undefined)
-        ?.requestBody?.content
-      return { method, declared, body: content?.['application/json']?.schema }
+      const { requestBody, parameters = [] } = (described ?? {}) as Described
+      return {
+        method,
+        declared,
+        body: requestBody?.content?.['application/json']?.schema,
+        isList: method === 'GET' && parameters.some((one) => one.in === 'query' && one.name === 'cursor'),
+      }
     }),
   )
 }
@@ -66,7 +81,9 @@ async function ask(house: House, route: Route, actor: Actor, target: Target): Pr
   const owner =
     target === 'own' && actor in acme.users ? acme.users[actor as keyof typeof acme.users] : globex.users.owner
   await addSession(house.database, sessionId, owner.id)
-  const headers: Record<string, string> = {}
+  await addInvitation(house.database, sessionId, tenant)
+  // a change is based on whatever is there
+  const headers: Record<string, string> = { 'if-match': '*' }
   if (actor === 'forged') headers['authorization'] = `Bearer ${newSessionToken().token}`
   else if (actor !== 'nobody')
     headers['authorization'] = `Bearer ${await house.tenants.session(acme.users[actor].id, acme.id)}`
@@ -101,6 +118,36 @@ async function addSession({ owner }: TestDatabase, id: string, userId: string): 
     `INSERT INTO holdfast.sessions (id, token_hash, user_id, idle_seconds, expires_at) VALUES ($1, $2, $3, 3600, now() + INTERVAL '1 day')`,
     [id, hashSessionToken(newSessionToken().token), userId],
   )
+}
+
+/** An invitation that is open, to be withdrawn by id. */
+async function addInvitation({ owner }: TestDatabase, id: string, tenant: SeededTenant): Promise<void> {
+  await owner(
+    `INSERT INTO holdfast.invitations (tenant_id, id, email, role, token_hash, invited_by, expires_at)
+     VALUES ($1, $2::UUID, $3, 'viewer', $4, $5, now() + INTERVAL '1 day')`,
+    [tenant.id, id, `${id}.${tenant.canary}@example.com`, randomBytes(32), tenant.users.owner.id],
+  )
+}
+
+/** More rows than one on every list of both tenants, so that each has a second page. */
+async function lengthenLists({ database, tenants }: House): Promise<void> {
+  for (const tenant of [tenants.acme, tenants.globex]) {
+    await database.owner(
+      `INSERT INTO tenancy.teams (tenant_id, slug, name, created_by) VALUES ($1, 'second', $2, $3)`,
+      [tenant.id, tenant.canary, tenant.users.owner.id],
+    )
+    for (let count = 0; count < 2; count++) await addInvitation(database, randomUUID(), tenant)
+  }
+}
+
+/** A list as the owner of a tenant sees it. */
+async function askList(house: House, { declared }: Route, tenant: SeededTenant, search: string) {
+  const token = await house.tenants.session(tenant.users.owner.id, tenant.id)
+  const answer = await fetch(`${house.origin}${fillPath(declared.url, { slug: 'core' })}?${search}`, {
+    headers: { authorization: `Bearer ${token}` },
+  })
+  const body = (await answer.json()) as { code?: string; next_cursor?: string | null }
+  return { status: answer.status, ...body, text: JSON.stringify(body) }
 }
 
 describe.each(variants)('$name', ({ name, walls }) => {
@@ -143,6 +190,26 @@ describe.each(variants)('$name', ({ name, walls }) => {
     )
     expect(found).toEqual([])
     expect(house.pools.app.stats.destroyed + house.pools.identity.stats.destroyed).toBe(0)
+  })
+
+  it('no cursor of one tenant opens in the other, on any list', async () => {
+    await lengthenLists(house)
+    const lists = table.filter(({ route }) => route.isList)
+    expect(lists.length).toBeGreaterThan(3)
+    const { acme, globex } = house.tenants
+    for (const { route } of lists) {
+      const theirs = await askList(house, route, globex, 'limit=1')
+      expect([label(route), theirs.status, typeof theirs.next_cursor]).toEqual([label(route), 200, 'string'])
+      const search = `limit=1&cursor=${theirs.next_cursor}`
+      const answers = []
+      for (const tenant of [globex, acme]) answers.push(await askList(house, route, tenant, search))
+      expect([label(route), ...answers.map(({ status, code }) => code ?? status)]).toEqual([
+        label(route),
+        200,
+        'cursor_invalid',
+      ])
+      expect(answers[1]?.text).not.toContain(globex.canary)
+    }
   })
 
   it('no request is answered with a fault', () => {
