@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteHandlerMethod } from 'fastify'
 import type { GuardedAccess } from '../../core/guard/access.ts'
 import type { Caller } from '../../core/guard/caller.ts'
-import { type Credential, credentialOf } from '../../core/guard/credential.ts'
+import { credentialOf } from '../../core/guard/credential.ts'
 import type { Guard, PoolName, Unit, UnitRequest } from '../../core/guard/guard.ts'
 import type { ScopedDatabase } from '../../core/guard/scoped-database.ts'
 import { resolveValues } from '../../core/guard/sql.ts'
@@ -9,6 +9,7 @@ import { selectTenant, type TenantSources } from '../../core/guard/tenant-select
 import type { Result } from '../../core/database/statement.ts'
 import { isSafe, refuseCrossSite } from './cross-site.ts'
 import { HEADERS_COUNT } from './limits.ts'
+import { GuardMisuse, misuse, type Passage, passageOf, PAST, type Prepared, SENT_ITSELF, UNJUDGED } from './passage.ts'
 import { HttpProblem } from './problem.ts'
 import { markOf } from './reply-mark.ts'
 import { type DeclaredRoute, declarationOf, type RouteDeclaration, RouteDeclarationError } from './route-declaration.ts'
@@ -44,36 +45,6 @@ export type GuardPluginOptions = {
   readonly tenantSources?: TenantSources
   /** Told of every route at the start. */
   readonly onRoutes?: (routes: readonly DeclaredRoute[]) => void
-}
-
-/** A handler broke the guard's rules: the developer's mistake, told in the log and never to a client. */
-export class GuardMisuse extends Error {
-  override readonly name = 'GuardMisuse'
-  readonly code = 'guard_misuse'
-}
-
-/** What was read off a request before its body: the credential's hash and the tenants it names. */
-type Prepared = { readonly credential: Credential; readonly selectors: readonly string[] }
-
-/** What the guard knows of one request. */
-type Passage = {
-  prepared: Prepared | undefined
-  /** while its handler runs */
-  unit: Unit | undefined
-  /** Its handler sent its answer itself: the unit is rolled back. */
-  leaked: boolean
-  /** Its unit was committed: only then an answer may be good news. */
-  finished: boolean
-  /** Its misuse is in the log. */
-  told: boolean
-}
-
-// on the request itself: weak maps of all requests cost the process an eighth of its time in garbage collection
-const PASSAGE = Symbol('holdfast.passage')
-
-function passageOf(request: FastifyRequest & { [PASSAGE]?: Passage }): Passage {
-  request[PASSAGE] ??= { prepared: undefined, unit: undefined, leaked: false, finished: false, told: false }
-  return request[PASSAGE]
 }
 
 const DECLARED = Symbol('holdfast.declared')
@@ -173,7 +144,39 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
   })
 
   // Before the body is read: a request without a credential costs nothing (CWE-400).
-  app.addHook('onRequest', async (request) => {
+  // These hooks call back rather than return promises: at each request three of them would wait for nothing.
+  app.addHook('onRequest', (request, _reply, done) => {
+    let failure: Error | undefined
+    try {
+      prepare(request)
+    } catch (error) {
+      failure = error as Error
+    }
+    done(failure)
+  })
+
+  app.addHook('onSend', (request, reply, payload, done) => {
+    let failure: Error | undefined
+    try {
+      judgeAnswer(request, reply, payload)
+    } catch (error) {
+      failure = error as Error
+    }
+    if (failure === undefined) done(null, payload)
+    else done(failure)
+  })
+
+  // beyond recall, so it is told at least: `reply.hijack()` and `reply.raw` pass all that is above
+  app.addHook('onResponse', (request, reply, done) => {
+    const { finished, told, unit } = passageOf(request)
+    // the handler of a unit that still runs is told when it ends
+    if (reply.statusCode < 400 && reply.raw.headersSent && !finished && !told && unit === undefined) {
+      if (request.is404 || accessOf(request)?.kind !== 'open') misuse(request, PAST)
+    }
+    done()
+  })
+
+  function prepare(request: FastifyRequest): void {
     if (request.raw.rawHeaders.length > 2 * HEADERS_COUNT) throw new HttpProblem('headers_too_large')
     if (request.is404) return
     const declared = declaredOf(request)
@@ -185,9 +188,9 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
     const { selectors, ignored } = selectTenant(tenantSources, { rawHeaders, peerVerified })
     if (ignored) request.log.warn('a tenant header from a peer that has not proven itself was ignored')
     passageOf(request).prepared = { credential, selectors }
-  })
+  }
 
-  app.addHook('onSend', async (request, reply, payload) => {
+  function judgeAnswer(request: FastifyRequest, reply: FastifyReply, payload: unknown): void {
     const passage = passageOf(request)
     if (passage.unit !== undefined && !passage.leaked) {
       passage.leaked = true
@@ -195,20 +198,11 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
     }
     // Whatever else answers has not been judged: hooks before the handler, error and 404 handlers (CWE-306). It throws
     // again when an error handler answers this refusal so; Fastify then asks the next one, and itself at last.
-    if (statusOf(reply, payload) >= 400 || passage.finished) return payload
-    if (!request.is404 && declaredOf(request).access.kind === 'open') return payload
+    if (statusOf(reply, payload) >= 400 || passage.finished) return
+    if (!request.is404 && declaredOf(request).access.kind === 'open') return
     withhold(reply, payload)
     throw misuse(request, UNJUDGED)
-  })
-
-  // beyond recall, so it is told at least: `reply.hijack()` and `reply.raw` pass all that is above
-  app.addHook('onResponse', async (request, reply) => {
-    const { finished, told, unit } = passageOf(request)
-    if (reply.statusCode >= 400 || !reply.raw.headersSent || finished || told) return
-    // its handler is told when it ends
-    if (unit !== undefined) return
-    if (request.is404 || declaredOf(request).access.kind !== 'open') misuse(request, PAST)
-  })
+  }
 
   function guarded(handler: RouteHandlerMethod): RouteHandlerMethod {
     return function guardedHandler(this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) {
@@ -279,27 +273,16 @@ for (const plugin of [guardPlugin, serviceGuardPlugin]) {
   Object.defineProperty(plugin, Symbol.for('skip-override'), { value: true })
 }
 
-const SENT_ITSELF =
-  'a guarded handler must return its payload: with reply.send() the answer would leave before the commit.'
-
-const UNJUDGED =
-  'an answer that no finished unit made was withheld: on a guarded route only the handler answers, and a 404 handler says 404.'
-
-const PAST =
-  'an answer that no finished unit made has left by reply.hijack() or reply.raw: nobody had judged its caller.'
-
-/** Tells the developer by the log, which the client's answer does not. */
-function misuse(request: FastifyRequest, why: string): GuardMisuse {
-  passageOf(request).told = true
-  request.log.error(`${request.method} ${request.routeOptions.url ?? '(no route)'}: ${why}`)
-  return new GuardMisuse(why)
-}
-
 /** Fail closed: a request whose route was not checked at the start is not handled (CWE-306). */
 function declaredOf(request: FastifyRequest): DeclaredRoute {
   const declared = (request.routeOptions.config as MarkedConfig)[DECLARED]?.declared
   if (declared !== undefined) return declared
   throw new GuardMisuse(`${request.method} ${request.routeOptions.url}: the route was added past the guard.`)
+}
+
+/** The same where nothing may be thrown any more. */
+function accessOf(request: FastifyRequest): DeclaredRoute['access'] | undefined {
+  return (request.routeOptions.config as MarkedConfig)[DECLARED]?.declared?.access
 }
 
 function valuesFor(
