@@ -12,7 +12,7 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ['test/**/*.test.ts'],
+    include: ['test/**/*.test.ts', 'examples/*/test/**/*.test.ts'],
     globalSetup: ['test/global-setup.ts'],
     // Processes, not threads: tests send signals, change umask and environment, and load WASM.
     pool: 'forks',
