@@ -97,8 +97,12 @@ export function teamMemberRoutes(app: FastifyInstance, { cursors }: RouteContext
         sql`UPDATE team_members SET role = ${role} WHERE team_id = ${teamId} AND user_id = ${userId}`,
       )
       if (rowCount === 0) {
+        // somebody else may add them at this moment: whoever comes second collides, comes again, and finds them there
         await request.db
-          .last(sql`INSERT INTO team_members (team_id, user_id, role) VALUES (${teamId}, ${userId}, ${role})`)
+          .last(
+            sql`INSERT INTO team_members (team_id, user_id, role) VALUES (${teamId}, ${userId}, ${role})
+              ON CONFLICT (tenant_id, team_id, user_id) DO UPDATE SET role = ${role}`,
+          )
           .catch(refuseStranger)
         reply.code(201)
       }
