@@ -1,0 +1,14 @@
+import { expectIsolated } from 'holdfast/testing'
+import { expect, it } from 'vitest'
+import { openApp } from './open-app.ts'
+
+const { app, test } = await openApp()
+
+// some hundreds of requests
+it('two tenants, every role, every route: nothing crosses', { timeout: 60_000 }, async () => {
+  const { requests } = await expectIsolated(app, {
+    test,
+    samples: { 'POST /invoices/:id/payments': { body: { cents: 100, paid_on: '2026-01-31' } } },
+  })
+  expect(requests).toBeGreaterThan(100)
+})
