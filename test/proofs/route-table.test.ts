@@ -77,6 +77,10 @@ async function ask(house: House, route: Route, actor: Actor, target: Target): Pr
     role: 'viewer',
     '*': 'x',
   }
+  // what earlier requests brought along: each footprint would read it all again
+  await house.database.owner(
+    'WITH old AS (DELETE FROM holdfast.sessions), older AS (DELETE FROM holdfast.invitations) DELETE FROM holdfast.throttle',
+  )
   // a session of the target's, to be ended by id
   const owner =
     target === 'own' && actor in acme.users ? acme.users[actor as keyof typeof acme.users] : globex.users.owner
@@ -90,7 +94,6 @@ async function ask(house: House, route: Route, actor: Actor, target: Target): Pr
   const hasBody = route.body !== undefined
   if (hasBody) headers['content-type'] = 'application/json'
 
-  await house.database.owner('DELETE FROM holdfast.throttle')
   const before = await footprintOf(house.database)
   const response = await fetch(house.origin + fillPath(route.declared.url, known), {
     method: route.method,
