@@ -112,10 +112,13 @@ export async function openRoom(settings: Record<string, unknown> = {}): Promise<
 }
 
 function unitOf(caller: Caller, transaction: Transaction, after: (() => void | Promise<void>)[]): Unit {
-  const db: Unit['db'] = {
-    query: () => Promise.reject(new Error('none')),
-    last: () => Promise.reject(new Error('none')),
-  }
+  const none = (): Promise<never> => Promise.reject(new Error('none'))
+  const db: Unit['db'] = Object.assign(none, {
+    query: none,
+    last: none,
+    transaction: none,
+    afterCommit: () => undefined,
+  })
   const unit: Unit = { caller, first: undefined, db, afterCommit: (task) => void after.push(task) }
   keepTransaction(unit, transaction)
   return unit
@@ -158,6 +161,7 @@ function watched(pool: Pool): { pool: Pool; sent: () => string[] } {
       return transaction.query(statement, values)
     },
     commit: () => transaction.commit(),
+    savepoint: (work) => transaction.savepoint(work),
     rollback: () => transaction.rollback(),
   })
   return {

@@ -12,4 +12,4 @@ export type Query = { readonly statement: Statement; readonly values: readonly u
 export type Row = Record<string, unknown>
 
 /** What a statement gave; `rowCount` is from the command tag, so also known where no rows come back. */
-export type Result = { readonly rows: Row[]; readonly rowCount: number }
+export type Result<R extends object = Row> = { readonly rows: R[]; readonly rowCount: number }

@@ -1,9 +1,11 @@
-import type { Query, Result } from '../database/statement.ts'
+import { DatabaseError } from '../database/errors.ts'
+import type { Query, Result, Row } from '../database/statement.ts'
 import type { Transaction } from '../database/transaction.ts'
 import type { Grants } from '../scope/grants.ts'
 import { ScopeRefusal } from '../scope/refusals.ts'
 import { bind, type Scope } from '../scope/scope.ts'
-import type { Sql } from './sql.ts'
+import { callSite, locate } from './call-site.ts'
+import { type Sql, sql } from './sql.ts'
 
 /** What a statement is confined to: the caller's tenant and rows, the role's grants ∩ the route's. */
 export type Confinement = {
@@ -13,28 +15,131 @@ export type Confinement = {
   readonly readOnly: boolean
 }
 
-/** A database that a handler can hold: every statement is scoped and proven before it leaves (CWE-639). */
+/** What is to be done once a unit is committed. */
+export type Task = () => void | Promise<void>
+
+/**
+ * A database that a handler can hold: every statement is scoped and proven before it leaves (CWE-639). It is a template
+ * tag itself: each `${…}` is a bound parameter, never text (CWE-89).
+ * @example const { rows } = await db<{ id: string }>`SELECT id FROM invoices WHERE total > ${least}`
+ */
 export type ScopedDatabase = {
+  <R extends object = Row>(strings: TemplateStringsArray, ...values: readonly unknown[]): Promise<Result<R>>
   /**
-   * Runs a statement in the request's transaction.
+   * Runs a statement in the unit's transaction.
    * @param statement an {@link Sql}, or text with `$1`-style parameters and its values
    * @throws ScopeRefusal when the text cannot be scoped; nothing was sent
+   * @throws DatabaseError when the database refuses it: outside `transaction` the whole unit is then rolled back
    */
-  query(statement: Sql | string, values?: readonly unknown[]): Promise<Result>
-  /** Runs the request's last statement: COMMIT travels with it and saves a round trip. Nothing may follow. */
-  last(statement: Sql | string, values?: readonly unknown[]): Promise<Result>
+  query<R extends object = Row>(statement: Sql<R> | string, values?: readonly unknown[]): Promise<Result<R>>
+  /**
+   * Runs the unit's last statement: COMMIT travels with it and saves a round trip. Nothing may follow.
+   * @throws as `query`
+   */
+  last<R extends object = Row>(statement: Sql<R> | string, values?: readonly unknown[]): Promise<Result<R>>
+  /**
+   * Runs work under a savepoint, by the database that it is given: when it throws, what it wrote and gave to
+   * `afterCommit` is taken back, and the unit may go on. A serialization failure still repeats the whole unit. Await it;
+   * until then only the database inside works. At most eight in one another.
+   * @throws what the work throws; DatabaseError `transaction_state` for a use in the wrong place
+   */
+  transaction<T>(work: (db: ScopedDatabase) => Promise<T>): Promise<T>
+  /** Runs after the commit, once, never for a try that was rolled back: mail and outgoing calls belong here. */
+  afterCommit(task: Task): void
 }
 
-export function createScopedDatabase(scope: Scope, transaction: Transaction, confinement: Confinement): ScopedDatabase {
-  const run = async (statement: Sql | string, values: readonly unknown[], commit: boolean): Promise<Result> => {
-    const sql = typeof statement === 'string' ? { text: statement, values } : statement
-    const [result] = await transaction.send([confine(scope, sql, confinement)], { commit })
-    if (result === undefined) throw new TypeError('a flight of one statement had no result')
-    return result
+/**
+ * @param tasks where `afterCommit` puts its tasks
+ */
+export function createScopedDatabase(
+  scope: Scope,
+  transaction: Transaction,
+  confinement: Confinement,
+  tasks: Task[],
+): ScopedDatabase {
+  return openLevel({ scope, transaction, confinement, tasks }, false).db
+}
+
+type Room = {
+  readonly scope: Scope
+  readonly transaction: Transaction
+  readonly confinement: Confinement
+  readonly tasks: Task[]
+}
+
+const MISUSED = {
+  nested: 'db.transaction() is under way: await it, and use the db that its work is given.',
+  ended: 'This db belongs to a db.transaction() that has ended: its work must await all that it starts.',
+}
+
+/** A database, and those that nest in it: of all of them only the innermost that is open works. */
+function openLevel(room: Room, isNested: boolean): { readonly db: ScopedDatabase; readonly end: () => void } {
+  const { scope, transaction, confinement, tasks } = room
+  let state: 'open' | keyof typeof MISUSED = 'open'
+  const assertOpen = (): void => {
+    if (state !== 'open') throw new DatabaseError('transaction_state', MISUSED[state])
   }
+  const run = async <R extends object>(
+    statement: Sql<R> | string,
+    values: readonly unknown[],
+    commit: boolean,
+  ): Promise<Result<R>> => {
+    assertOpen()
+    if (commit && isNested) {
+      throw new DatabaseError('transaction_state', 'db.last() commits the unit: it cannot stand in db.transaction().')
+    }
+    let query: Query
+    try {
+      query = confine(scope, typeof statement === 'string' ? { text: statement, values } : statement, confinement)
+    } catch (error) {
+      // before the first await, so that whoever called is still on the stack
+      locate(error, callSite())
+      throw error
+    }
+    const [result] = await transaction.send([query], { commit })
+    if (result === undefined) throw new TypeError('a flight of one statement had no result')
+    return result as Result<never>
+  }
+  const nest = async <T>(work: (db: ScopedDatabase) => Promise<T>): Promise<T> => {
+    assertOpen()
+    state = 'nested'
+    const before = tasks.length
+    const inner = openLevel(room, true)
+    try {
+      return await transaction.savepoint(() => work(inner.db).finally(inner.end))
+    } catch (error) {
+      tasks.length = before
+      throw error
+    } finally {
+      inner.end()
+      if (state === 'nested') state = 'open'
+    }
+  }
+  const db: ScopedDatabase = Object.assign(
+    <R extends object = Row>(strings: TemplateStringsArray, ...values: readonly unknown[]) =>
+      run(sql<R>(strings, ...values), [], false),
+    {
+      query: <R extends object = Row>(statement: Sql<R> | string, values: readonly unknown[] = []) =>
+        run(statement, values, false),
+      last: <R extends object = Row>(statement: Sql<R> | string, values: readonly unknown[] = []) =>
+        run(statement, values, true),
+      transaction<T>(work: (inner: ScopedDatabase) => Promise<T>): Promise<T> {
+        const nested = nest(work)
+        // one that nobody awaits makes its unit fail; its own rejection must not end the process besides
+        nested.catch(() => undefined)
+        return nested
+      },
+      afterCommit(task: Task): void {
+        assertOpen()
+        tasks.push(task)
+      },
+    },
+  )
   return {
-    query: (statement, values = []) => run(statement, values, false),
-    last: (statement, values = []) => run(statement, values, true),
+    db,
+    end() {
+      state = 'ended'
+    },
   }
 }
 
@@ -42,13 +147,16 @@ export function createScopedDatabase(scope: Scope, transaction: Transaction, con
  * Scopes one statement and binds it.
  * @throws ScopeRefusal also when a read-only route would write
  */
-export function confine(scope: Scope, sql: Sql, confinement: Confinement): Query {
-  const scoped = scope.scope(sql.text, confinement.grants)
-  if (confinement.readOnly && !scoped.readOnly) {
-    throw new ScopeRefusal('read_only_route', { hint: 'declare the route with POST, PATCH, PUT or DELETE' })
-  }
+export function confine(scope: Scope, statement: Sql<object>, confinement: Confinement): Query {
+  const scoped = scope.scope(statement.text, confinement.grants)
+  if (confinement.readOnly && !scoped.readOnly) throw readOnlyRoute()
   return {
     statement: { name: scoped.name, text: scoped.text },
-    values: bind(scoped, { tenantId: confinement.tenantId, userId: confinement.userId }, sql.values),
+    values: bind(scoped, { tenantId: confinement.tenantId, userId: confinement.userId }, statement.values),
   }
+}
+
+/** What a route that may only read answers to a statement that writes. */
+export function readOnlyRoute(): ScopeRefusal {
+  return new ScopeRefusal('read_only_route', { hint: 'declare the route with POST, PATCH, PUT or DELETE' })
 }

@@ -1,18 +1,30 @@
+import type { Row } from '../database/statement.ts'
+
 /** Where a declared statement's value comes from when the request is there. */
 export type ValueSource =
   | { readonly from: 'params' | 'query' | 'body'; readonly name: string }
   | { readonly from: 'caller'; readonly name: 'userId' | 'tenantId' }
 
-/** A statement with its values apart from its text (CWE-89). */
-export type Sql = { readonly text: string; readonly values: readonly unknown[] }
+declare const rows: unique symbol
+
+/**
+ * A statement with its values apart from its text (CWE-89). `R` is what its rows are said to be: it goes to the types of
+ * `db.query`, `db.last` and `request.first`, and is not checked against the text.
+ */
+export type Sql<R extends object = Row> = {
+  readonly text: string
+  readonly values: readonly unknown[]
+  /** Only in the types: there is no such property. */
+  readonly [rows]?: R
+}
 
 const sources = new WeakSet<object>()
 
 /**
  * SQL as a tagged template: each `${…}` becomes a bound parameter, never text (CWE-89, ASVS 1.2.4).
- * @example sql`SELECT id FROM invoices WHERE id = ${param('id')}`
+ * @example sql<{ id: string }>`SELECT id FROM invoices WHERE id = ${param('id')}`
  */
-export function sql(strings: TemplateStringsArray, ...values: readonly unknown[]): Sql {
+export function sql<R extends object = Row>(strings: TemplateStringsArray, ...values: readonly unknown[]): Sql<R> {
   let text = strings[0] ?? ''
   for (let index = 1; index < strings.length; index++) text += `$${index}${strings[index]}`
   return { text, values }

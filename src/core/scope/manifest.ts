@@ -9,7 +9,13 @@ const identifier = Type.String({ pattern: IDENTIFIER })
 /** What a role may be called: it travels in *enter*'s hint, between bars. */
 export const ROLE_NAME = '^[a-z][a-z0-9_]{0,62}$'
 
-const columnSchema = Type.Object({ type: identifier }, { additionalProperties: false })
+const columnSchema = Type.Object(
+  {
+    type: identifier,
+    notNull: Type.Optional(Type.Literal(true, { description: 'the column is NOT NULL; for the types of rows alone' })),
+  },
+  { additionalProperties: false },
+)
 
 const tableSchema = Type.Object(
   {
@@ -46,7 +52,10 @@ export const manifestSchema = Type.Object(
 
 type DeepReadonly<T> = { readonly [K in keyof T]: T[K] extends object ? DeepReadonly<T[K]> : T[K] }
 
-/** A column: its type by PostgreSQL's short name, such as `uuid`, `text`, `int8`, `timestamptz`. */
+/**
+ * A column: its type by PostgreSQL's short name, such as `uuid`, `text`, `int8`, `timestamptz`, `_text` for an array; and
+ * whether it is NOT NULL. Only the types of rows look at that: the kernel does not.
+ */
 export type Column = DeepReadonly<Static<typeof columnSchema>>
 /** A table that statements may name. */
 export type Table = DeepReadonly<Static<typeof tableSchema>>

@@ -62,6 +62,8 @@ export class ScopeRefusal extends Error {
   readonly position: number | undefined
   /** how to write it instead */
   readonly hint: string | undefined
+  /** in development: file, line and column of whoever sent the statement, such as `routes/invoices.ts:42:20` */
+  at: string | undefined
 
   constructor(
     code: ScopeRefusalCode,

@@ -36,6 +36,8 @@ export type ScopedStatement = {
 
 /** The kernel over one manifest and dialect; its cache is its own, so that these are part of every key. */
 export type Scope = {
+  /** The manifest that statements are checked against, frozen. */
+  readonly manifest: Manifest
   /**
    * Scopes a text for a set of grants and proves it. Pure: the same input gives the same statement.
    * @throws ScopeRefusal when it cannot
@@ -57,6 +59,7 @@ export function createScope(options: {
   const manifest = parseManifest(options.manifest)
   const cache = new ScopeCache(options.cacheSize ?? DEFAULT_CACHE_SIZE)
   return {
+    manifest,
     scope(text, grants) {
       const canonical = formatGrants(grants)
       const known = cache.find(canonical, text)

@@ -284,6 +284,7 @@ describe('a unit of work', () => {
     const scope = createScope({ manifest: serviceManifest, dialect: 'postgresql' })
     const text = `UPDATE tenancy.teams SET name = 'x'`
     const fallen: Scope = {
+      manifest: scope.manifest,
       scope: (given, grants) =>
         given === text
           ? { verb: 'update', readOnly: true, text, name: 'fallen', slots: [], valueCount: 0, checks: [] }

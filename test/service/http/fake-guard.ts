@@ -57,12 +57,23 @@ export function fakeGuard(): FakeGuard {
   return guard
 }
 
+function fakeDatabase(result: { rows: Row[]; rowCount: number }, after: (() => void | Promise<void>)[]): Unit['db'] {
+  const answer = async (): Promise<never> => result as never
+  const db: Unit['db'] = Object.assign(answer, {
+    query: answer,
+    last: answer,
+    transaction: <T>(work: (inner: Unit['db']) => Promise<T>) => work(db),
+    afterCommit: (task: () => void | Promise<void>) => void after.push(task),
+  })
+  return db
+}
+
 function unitOf(rows: Row[] | undefined, after: (() => void | Promise<void>)[]): Unit {
   const result = { rows: rows ?? [], rowCount: rows?.length ?? 0 }
   return {
     caller,
     first: rows === undefined ? undefined : result,
-    db: { query: async () => result, last: async () => result },
+    db: fakeDatabase(result, after),
     afterCommit: (task) => void after.push(task),
   }
 }

@@ -9,6 +9,7 @@ import { signIn } from '../../../src/service/identity/sign-in.ts'
 import { createInvitation } from '../../../src/service/tenancy/invitation.ts'
 import { createTenant, listTenants } from '../../../src/service/tenancy/tenant.ts'
 import { openRoom, PASSWORD, type Room } from '../room.ts'
+import { serviceManifest } from '../../../src/service/tenancy/manifest.ts'
 
 const trace = { address: '192.0.2.7' }
 const owner = { email: 'owner@example.com', password: PASSWORD, displayName: 'Olive' }
@@ -19,6 +20,7 @@ const touched: Promise<void>[] = []
 beforeAll(async () => {
   room = await openRoom()
   const noScope = {
+    manifest: serviceManifest,
     scope: () => {
       throw new Error('the identity pool scopes nothing')
     },
