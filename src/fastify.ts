@@ -9,9 +9,10 @@
 export { can, minutes, open, signedIn } from './core/guard/access.ts'
 export { body, caller, param, query, sql } from './core/guard/sql.ts'
 export { type AnswerProblemsOptions, answerProblems } from './service/http/answer-problems.ts'
+export { firstOf } from './service/http/first-of.ts'
 export { guardPlugin, type GuardPluginOptions } from './service/http/guard-plugin.ts'
 export { GuardMisuse } from './service/http/passage.ts'
-export { HttpProblem, type Problem, type ProblemDocument } from './service/http/problem.ts'
+export { HttpProblem, type HttpProblemCode, type Problem, type ProblemDocument } from './service/http/problem.ts'
 export {
   type DeclaredRoute,
   formatAccess,

@@ -13,6 +13,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'core/scope': [],
   'core/database': ['core/scope'],
   'core/guard': ['core/database', 'core/scope'],
+  core: ['core/scope', 'core/database', 'core/guard'],
   'service/mail': [],
   'service/identity': ['core/scope', 'core/database', 'core/guard', 'service/mail'],
   'service/tenancy': ['core/scope', 'core/database', 'core/guard', 'service/mail', 'service/identity'],
@@ -28,8 +29,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     // config-file.ts gives an application's files the very modules that host it
     'entries',
   ],
-  testing: ['core/scope', 'core/database', 'core/guard', 'service/http'],
-  entries: ['core/scope', 'core/database', 'core/guard', 'service', 'service/http', 'testing'],
+  testing: ['core', 'core/scope', 'core/database', 'core/guard', 'service/http'],
+  entries: ['core', 'core/scope', 'core/database', 'core/guard', 'service', 'service/http', 'testing'],
   cli: [
     'core/scope',
     'core/database',

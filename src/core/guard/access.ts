@@ -73,20 +73,12 @@ export function open(because: string): Access {
   return access
 }
 
+const made = new WeakSet<object>()
+
 /** Whether a value was made by this module: a look-alike object is not an access (CWE-306). */
 export function isAccess(value: unknown): value is Access {
   return typeof value === 'object' && value !== null && made.has(value)
 }
-
-/**
- * Any member of the selected tenant, with whatever their role grants: for units of work that state no access of their
- * own. No entry point exports it, so that a route always says what it needs.
- */
-export function anyMember(): GuardedAccess {
-  return guarded({ kind: 'can', permissions: [], maxAgeSeconds: 0, assurance: 'aal1' })
-}
-
-const made = new WeakSet<object>()
 
 function guarded(access: Exclude<Access, { kind: 'open' }>): GuardedAccess {
   const full = Object.freeze({
@@ -104,3 +96,9 @@ function guarded(access: Exclude<Access, { kind: 'open' }>): GuardedAccess {
   made.add(full)
   return full
 }
+
+/**
+ * Any member of the selected tenant, with whatever their role grants: for units of work that state no access of their
+ * own. No entry point exports it, so that a route always says what it needs.
+ */
+export const anyMember: GuardedAccess = guarded({ kind: 'can', permissions: [], maxAgeSeconds: 0, assurance: 'aal1' })

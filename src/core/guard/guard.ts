@@ -5,6 +5,7 @@ import { type Grants, intersectGrants } from '../scope/grants.ts'
 import type { Scope } from '../scope/scope.ts'
 import type { GuardedAccess } from './access.ts'
 import type { Caller } from './caller.ts'
+import type { Credential } from './credential.ts'
 import { type EnterRequest, type Entered, enterQuery, type Refusal, readEntered, readRefusal } from './enter.ts'
 import { createHints, type Hint, hintKey } from './hint.ts'
 import { keepTransaction } from './identity-unit.ts'
@@ -23,6 +24,8 @@ export type UnitRequest = EnterRequest & {
   readonly pool: PoolName
   /** The declared first statement, given the caller's ids; it travels with *enter*. */
   readonly first?: ((caller: { userId: string; tenantId: string }) => Sql) | undefined
+  /** The unit's database holds all that the caller's role grants, not only what its access names. Never for routes. */
+  readonly whole?: boolean
   /** Whether statements follow the declared one. If not, COMMIT travels with it. */
   readonly more?: boolean
 }
@@ -42,13 +45,15 @@ export type GuardOptions = {
   readonly pools: Readonly<Record<PoolName, Pool>>
   readonly scope: Scope
   /** Told of each admitted caller whose last-seen time is a minute old; must not throw. */
-  readonly onTouch?: (caller: Caller) => void
+  readonly onTouch?: (caller: Caller, credential: Credential) => void
   /** Told of a task given to `afterCommit` that failed. */
   readonly onAfterCommitError?: (error: unknown) => void
 }
 
 /** The framework-free guard: enters a caller and runs a unit of work inside their tenant and grants. */
 export type Guard = {
+  /** The kernel that it scopes with; whoever declares statements before a caller is there can try them. */
+  readonly scope?: Scope
   /**
    * @throws Denial when the caller may not
    * @throws ScopeRefusal when a statement cannot be scoped
@@ -101,6 +106,7 @@ export function createGuard(options: GuardOptions): Guard {
   }
 
   return {
+    scope: options.scope,
     async run(request, work) {
       if (request.strict && request.readOnly) throw new TypeError('a strict unit cannot be read-only')
       const key = hintKey(request.credential, request.selectors, request.access.kind === 'can')
@@ -110,7 +116,7 @@ export function createGuard(options: GuardOptions): Guard {
             (transaction) => attempt(request, transaction, key, stale, work),
             { readOnly: request.readOnly },
           )
-          if (touchDue) options.onTouch?.(caller)
+          if (touchDue) options.onTouch?.(caller, request.credential)
           for (const task of tasks) await settle(task, options.onAfterCommitError)
           return value
         } catch (error) {
@@ -178,8 +184,8 @@ function confinementOf(
   caller: { userId: string; tenantId: string },
   grants: Grants,
 ): Confinement {
-  const { access, readOnly } = request
-  const held = access.kind === 'can' ? heldUnder(grants, access) : NO_GRANTS
+  const { access, readOnly, whole = false } = request
+  const held = whole ? grants : access.kind === 'can' ? heldUnder(grants, access) : NO_GRANTS
   return { tenantId: caller.tenantId, userId: caller.userId, grants: held, readOnly }
 }
 

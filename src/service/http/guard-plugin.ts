@@ -8,6 +8,7 @@ import { resolveValues } from '../../core/guard/sql.ts'
 import { selectTenant, type TenantSources } from '../../core/guard/tenant-selection.ts'
 import type { Result } from '../../core/database/statement.ts'
 import { isSafe, refuseCrossSite } from './cross-site.ts'
+import { refuseUngrantable, refuseUnscopable } from './declared-statement.ts'
 import { HEADERS_COUNT } from './limits.ts'
 import { GuardMisuse, misuse, type Passage, passageOf, PAST, type Prepared, SENT_ITSELF, UNJUDGED } from './passage.ts'
 import { HttpProblem } from './problem.ts'
@@ -139,6 +140,11 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
       described.push({ ...mark.declared, schema: schema() })
       return mark.declared
     })
+    if (guard.scope !== undefined) {
+      // the service's own routes name what a configuration may have taken from all roles
+      if (!pools.includes('identity')) refuseUngrantable(routes, guard.scope)
+      refuseUnscopable(routes, guard.scope)
+    }
     refuseUnseen(app, routes)
     options.onRoutes?.(routes)
   })

@@ -8,7 +8,7 @@ export type RouteDeclaration = {
   /** Who may use it. A route without one stops the start (CWE-306, ASVS 8.3.1). */
   access?: Access
   /** Its first statement: travels with *enter*, so that the request costs one round trip. Its result: `request.first`. */
-  first?: Sql
+  first?: Sql<object>
   /**
    * Whether the handler sends statements after `first`; if not, COMMIT travels with it, and what it wrote stays written
    * when the handler then throws.
@@ -25,7 +25,7 @@ export type DeclaredRoute = {
   readonly methods: readonly string[]
   readonly url: string
   readonly access: Access
-  readonly first: Sql | undefined
+  readonly first: Sql<object> | undefined
   readonly more: boolean
   readonly pool: PoolName
   readonly strict: boolean

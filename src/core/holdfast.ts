@@ -1,0 +1,169 @@
+import type { ConnectionTarget } from './database/connection-target.ts'
+import { DatabaseError } from './database/errors.ts'
+import { createPool, type Pool } from './database/pool.ts'
+import type { Statement } from './database/statement.ts'
+import { AccessError, anyMember, can, type GuardedAccess } from './guard/access.ts'
+import type { Caller } from './guard/caller.ts'
+import { type Credential, hashSessionToken } from './guard/credential.ts'
+import { Denial } from './guard/denial.ts'
+import { createGuard, type Guard, type Unit } from './guard/guard.ts'
+import type { ScopedDatabase } from './guard/scoped-database.ts'
+import type { PermissionOf } from './scope/define-manifest.ts'
+import { parseGrants } from './scope/grants.ts'
+import type { Manifest } from './scope/manifest.ts'
+import { createScope, loadKernel } from './scope/scope.ts'
+
+/** Connections if nothing is said: a flight takes some milliseconds, so ten serve thousands of requests a second. */
+const DEFAULT_POOL_SIZE = 10
+
+/** What `createHoldfast` is made of. */
+export type HoldfastConfig<M extends Manifest = Manifest> = {
+  /** Which tables there are, and what each role may do: best made by `defineManifest`. */
+  readonly manifest: M
+  /** Told of what went wrong beside a request: last-seen times that were not written, tasks after a commit. */
+  readonly onError?: (error: unknown) => void
+} & (
+  | {
+      /** The database, as holdfast_app and no other role (CWE-250). */
+      readonly database: ConnectionTarget
+      /** connections, 10 if left out */
+      readonly poolSize?: number
+      readonly pool?: never
+    }
+  | {
+      /** A pool of your own, which `close` leaves open. */
+      readonly pool: Pool
+      readonly database?: never
+      readonly poolSize?: never
+    }
+)
+
+/** How a unit of work of an entered caller runs. */
+export type UnitOptions = {
+  /** What it needs: asked for, and all that its database holds. None: whatever the caller's role grants. */
+  readonly access?: GuardedAccess
+  /** The database refuses to write. */
+  readonly readOnly?: boolean
+  /** No change of the caller's session, membership or tenant may overlap it. Never with `readOnly`. */
+  readonly strict?: boolean
+}
+
+/** Whoever was entered. What is read of them here was true when they entered: each unit judges them afresh. */
+export type EnteredCaller = Caller & {
+  /**
+   * One transaction, entered afresh, committed when the work has ended; run again after a serialization failure, so that
+   * mail and outgoing calls belong into `db.afterCommit`.
+   * @throws Denial when the caller may not, or may no longer
+   * @throws ScopeRefusal, DatabaseError as {@link Guard.run}
+   */
+  unit<T>(work: (db: ScopedDatabase, unit: Unit) => Promise<T>, options?: UnitOptions): Promise<T>
+}
+
+/** The library without a framework: a guard over one manifest. A Fastify plugin takes it as its `guard`. */
+export type Holdfast<M extends Manifest = Manifest> = Guard & {
+  readonly manifest: M
+  /** As the module's `can`, for permissions that some role grants: others neither compile nor run. */
+  can(...permissions: readonly PermissionOf<M>[]): GuardedAccess
+  /**
+   * Enters a caller: one round trip, in which the database judges session, user, membership and role.
+   * @param credential what `credentialOf` took from a request, or a session's token
+   * @param tenant slug or id of the tenant that the request names, if it does: it only selects, and must agree with the session
+   * @throws Denial
+   */
+  enter(credential: Credential | string, tenant?: string): Promise<EnteredCaller>
+  /** Closes the pool that it made. */
+  close(): Promise<void>
+}
+
+/**
+ * Composes guard, kernel and pool.
+ * @throws ManifestError `manifest_invalid`
+ * @throws DatabaseError `startup_invariant` for a login that is not holdfast_app's, and those of `createPool`
+ * @example
+ * const holdfast = await createHoldfast({ manifest, database: { url: process.env.DATABASE_URL } })
+ * const caller = await holdfast.enter(token)
+ * const { rows } = await caller.unit((db) => db`SELECT id, total FROM invoices`, { readOnly: true })
+ */
+export async function createHoldfast<const M extends Manifest>(config: HoldfastConfig<M>): Promise<Holdfast<M>> {
+  await loadKernel()
+  // checked before anything is connected; the dialect says nothing about that
+  createScope({ manifest: config.manifest, dialect: 'postgresql' })
+  const pool = config.pool ?? (await openPool(config.database, config.poolSize ?? DEFAULT_POOL_SIZE))
+  const onError = config.onError ?? (() => undefined)
+  const guard = createGuard({
+    // no route of an application runs as the identity role
+    pools: { app: pool, identity: pool },
+    scope: createScope({ manifest: config.manifest, dialect: pool.dialect }),
+    onTouch: (_caller, { hash }) => void touch(pool, hash).catch(onError),
+    onAfterCommitError: onError,
+  })
+  const grantable = permissionsOf(config.manifest)
+  return {
+    ...guard,
+    manifest: config.manifest,
+    can(...permissions) {
+      const unknown = permissions.find((permission) => !grantable.has(permission))
+      if (unknown !== undefined) throw new AccessError(`can(): no role of the manifest grants ${unknown}`)
+      return can(...permissions)
+    },
+    async enter(given, tenant) {
+      const credential = typeof given === 'string' ? ofToken(given) : given
+      const selectors = tenant === undefined ? [] : [tenant]
+      const request = { credential, selectors, pool: 'app' } as const
+      const caller = await guard.run(
+        { ...request, access: anyMember, readOnly: true, strict: false },
+        async (unit) => unit.caller,
+      )
+      return {
+        ...caller,
+        unit: (work, { access, readOnly = false, strict = false } = {}) =>
+          guard.run(
+            { ...request, access: access ?? anyMember, whole: access === undefined, readOnly, strict },
+            (unit) => work(unit.db, unit),
+          ),
+      }
+    },
+    async close() {
+      if (config.pool === undefined) await pool.close()
+    },
+  }
+}
+
+/** Every permission that some role grants. */
+export function permissionsOf({ roles }: Manifest): ReadonlySet<string> {
+  return new Set(Object.values(roles).flatMap((grants) => [...parseGrants(grants).keys()]))
+}
+
+function ofToken(token: string): Credential {
+  const hash = hashSessionToken(token)
+  if (hash === undefined) throw new Denial('credential_malformed')
+  return { kind: 'session', transport: 'bearer', hash }
+}
+
+const TOUCH: Statement = { name: 'touch_session', text: 'SELECT holdfast.touch_session($1::BYTEA) AS touched' }
+
+async function touch(pool: Pool, hash: Buffer): Promise<void> {
+  await pool.transaction((transaction) => transaction.query(TOUCH, [hash]), { isolation: 'read committed' })
+}
+
+const WHO_AM_I: Statement = {
+  name: 'who_am_i',
+  text: `SELECT session_user AS login, (SELECT r.rolsuper OR r.rolbypassrls FROM pg_catalog.pg_roles r WHERE r.rolname = session_user) AS is_super`,
+}
+
+/** Row-level security holds neither superusers nor owners: only the role made for this may lead in (CWE-250, ASVS 13.2.2). */
+async function openPool(connection: ConnectionTarget, size: number): Promise<Pool> {
+  const pool = await createPool({ connection, size, applicationName: 'holdfast' })
+  try {
+    const { rows } = await pool.transaction((transaction) => transaction.query(WHO_AM_I))
+    const { login, is_super: isSuper } = rows[0] ?? {}
+    if (login === 'holdfast_app' && isSuper !== true) return pool
+    throw new DatabaseError(
+      'startup_invariant',
+      `The database must be given as holdfast_app, with no more rights than it was made with; this login is "${String(login)}".`,
+    )
+  } catch (error) {
+    await pool.close()
+    throw error
+  }
+}

@@ -1,0 +1,48 @@
+import { readOnlyRoute } from '../../core/guard/scoped-database.ts'
+import { intersectGrants, parseGrants } from '../../core/scope/grants.ts'
+import { ScopeRefusal } from '../../core/scope/refusals.ts'
+import type { Scope } from '../../core/scope/scope.ts'
+import { isSafe } from './cross-site.ts'
+import { type DeclaredRoute, RouteDeclarationError } from './route-declaration.ts'
+
+/**
+ * Scopes each declared statement at the start, under every role that may use its route: one that cannot be scoped stops
+ * the start rather than the first request.
+ * @throws RouteDeclarationError naming method, path and the refusal
+ */
+export function refuseUnscopable(routes: readonly DeclaredRoute[], scope: Scope): void {
+  const roles = Object.values(scope.manifest.roles).map(parseGrants)
+  for (const { methods, url, access, first } of routes) {
+    if (first === undefined || access.kind === 'open') continue
+    const permissions = access.kind === 'can' ? access.permissions : []
+    for (const grants of roles.filter((role) => permissions.every((permission) => role.has(permission)))) {
+      try {
+        const scoped = scope.scope(first.text, intersectGrants(grants, permissions))
+        if (methods.some(isSafe) && !scoped.readOnly) throw readOnlyRoute()
+      } catch (error) {
+        if (!(error instanceof ScopeRefusal)) throw error
+        const place =
+          error.position === undefined ? '' : ` Here: ${first.text.slice(error.position, error.position + 40)}`
+        const hint = error.hint === undefined ? '' : ` Instead: ${error.hint}.`
+        throw new RouteDeclarationError(
+          `${methods.join(', ')} ${url}: its first statement: ${error.message}${place}${hint}`,
+          { cause: error },
+        )
+      }
+    }
+  }
+}
+
+/**
+ * A permission that no role grants is a mistyped one: its route would be there for nobody.
+ * @throws RouteDeclarationError naming method, path and permission
+ */
+export function refuseUngrantable(routes: readonly DeclaredRoute[], { manifest }: Scope): void {
+  const grantable = new Set(Object.values(manifest.roles).flatMap((grants) => [...parseGrants(grants).keys()]))
+  for (const { methods, url, access } of routes) {
+    if (access.kind !== 'can') continue
+    const lacking = access.permissions.find((permission) => !grantable.has(permission))
+    if (lacking === undefined) continue
+    throw new RouteDeclarationError(`${methods.join(', ')} ${url}: no role of the manifest grants ${lacking}.`)
+  }
+}
