@@ -105,7 +105,7 @@ async function tryRoute(
           const response = await app.inject({
             method: method as 'GET',
             url: planned.url,
-            headers: actor.headers,
+            headers: { ...planned.headers, ...actor.headers },
             ...(planned.body === undefined ? {} : { payload: planned.body as object }),
           })
           const changes = emptied !== undefined ? [] : differences(before, await footprintOf(owner))
@@ -168,7 +168,7 @@ function inconclusive(route: string, why: string): Finding {
     route,
     actor: 'whoever may',
     expected: 'a 2xx with own ids, or nothing is tested',
-    came: `inconclusive: ${why}. Give a sample: samples: { '${route}': { params: {…}, query: {…}, body: {…} } }`,
+    came: `inconclusive: ${why}. Give a sample: samples: { '${route}': { params: {…}, query: {…}, headers: {…}, body: {…} } }`,
   }
 }
 

@@ -8,13 +8,16 @@ import { nameOf, type SeededTenant } from './seed-tenant.ts'
 export type Sample = {
   readonly params?: Readonly<Record<string, string>>
   readonly query?: Readonly<Record<string, string>>
+  readonly headers?: Readonly<Record<string, string>>
   readonly body?: unknown
 }
 
 /** Samples by `METHOD /path`; as a function they can draw on the tenant whose ids the request carries. */
 export type Samples = Readonly<Record<string, Sample | ((tenant: SeededTenant, role: string) => Sample)>>
 
-export type Planned = { readonly url: string; readonly body: unknown } | { readonly lacking: string }
+export type Planned =
+  | { readonly url: string; readonly headers: Readonly<Record<string, string>>; readonly body: unknown }
+  | { readonly lacking: string }
 
 /** Fills a route's path, query and body with one tenant's ids. */
 export function planRequest(
@@ -41,7 +44,9 @@ export function planRequest(
     const needsBody = method === 'POST' || method === 'PUT' || method === 'PATCH'
     const fields = Object.fromEntries(Object.entries(known).filter(([name]) => name !== 'id'))
     const made = given.body ?? (body === undefined ? (needsBody ? {} : undefined) : sample(body, fields))
-    return { url: text === '' ? path : `${path}?${text}`, body: made }
+    // a change is based on whatever is there (RFC 9110 section 13.1.1)
+    const headers = method === 'GET' || method === 'POST' ? given.headers : { 'if-match': '*', ...given.headers }
+    return { url: text === '' ? path : `${path}?${text}`, headers: headers ?? {}, body: made }
   } catch (error) {
     return { lacking: (error as Error).message }
   }

@@ -17,7 +17,8 @@ it('an invoice is written, itemized, paid', async () => {
   expect(await owner(`POST ${path}/lines`, { title: 'Work', cents: 5000 })).toMatchObject({ status: 201 })
   expect(await owner(`GET ${path}/lines`)).toMatchObject({ body: { lines: [{ title: 'Work', cents: '5000' }] } })
   expect(await owner(`POST ${path}/payments`, { cents: 5000, paid_on: '2026-01-31' })).toMatchObject({ status: 201 })
-  expect(await owner(`PATCH ${path}`, { status: 'paid', revision: 1 })).toMatchObject({ body: { status: 'paid' } })
+  const paid = await owner(`PATCH ${path}`, { status: 'paid' }, { 'if-match': '*' })
+  expect(paid).toMatchObject({ status: 200, body: { status: 'paid' } })
   expect((await owner('GET /invoices?status=paid')).body).toMatchObject({ invoices: [{ number: '2026-1' }] })
   expect((await owner('GET /invoices?status=draft')).body).toEqual({ invoices: [] })
   expect((await owner(`DELETE ${path}`)).status).toBe(204)
@@ -26,8 +27,13 @@ it('an invoice is written, itemized, paid', async () => {
 it('of two changes of one revision, one is made', async () => {
   const owner = await as('acme', 'owner')
   const path = await write(owner, '2026-1')
-  expect((await owner(`PATCH ${path}`, { status: 'sent', revision: 1 })).status).toBe(200)
-  expect((await owner(`PATCH ${path}`, { status: 'paid', revision: 1 })).status).toBe(404)
+  const { etag } = await owner(`GET ${path}`)
+  const change = async (headers: Record<string, string>) =>
+    (await owner(`PATCH ${path}`, { status: 'sent' }, headers)).status
+  expect(await change({})).toBe(428)
+  expect(await change({ 'if-match': etag })).toBe(200)
+  expect(await change({ 'if-match': etag })).toBe(412)
+  expect((await owner(`GET ${path}`)).etag).not.toBe(etag)
 })
 
 it('another tenant finds nothing of it, even with its id', async () => {
@@ -36,7 +42,7 @@ it('another tenant finds nothing of it, even with its id', async () => {
   expect((await stranger('GET /customers')).body).toEqual({ customers: [] })
   expect((await stranger(`GET ${path}/lines`)).body).toEqual({ lines: [] })
   expect((await stranger(`GET ${path}`)).status).toBe(404)
-  expect((await stranger(`PATCH ${path}`, { status: 'paid', revision: 1 })).status).toBe(404)
+  expect((await stranger(`PATCH ${path}`, { status: 'paid' }, { 'if-match': '*' })).status).toBe(404)
   expect((await stranger(`DELETE ${path}`)).status).toBe(404)
   expect((await stranger(`POST ${path}/lines`, { title: 'x', cents: 1 })).status).toBe(404)
   // past both walls: it is as it was
