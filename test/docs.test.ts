@@ -13,20 +13,24 @@ const root = fileURLToPath(new URL('../', import.meta.url))
 it.each([
   ['docs/library.md', 'createApp'],
   ['docs/testing.md', 'expectIsolated'],
-])('the example of %s compiles', (page, part) => {
-  const [, example = ''] = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(root, page), 'utf8')) ?? []
-  expect(example).toContain(part)
+])('the examples of %s compile', (page, part) => {
+  const examples = [...readFileSync(join(root, page), 'utf8').matchAll(/```ts\n([\s\S]*?)```/g)].map(
+    ([, text = '']) => text,
+  )
+  expect(examples.join('')).toContain(part)
   // beside the sources, so that it finds them and their dependencies
   const directory = mkdtempSync(join(root, 'test/.example-'))
   try {
-    const source = example
-      .replaceAll("'holdfast'", "'../../src/index.ts'")
-      .replaceAll("'holdfast/fastify'", "'../../src/fastify.ts'")
-      .replaceAll("'holdfast/testing'", "'../../src/testing.ts'")
-    writeFileSync(join(directory, 'example.ts'), source)
+    for (const [index, example] of examples.entries()) {
+      const source = example
+        .replaceAll("'holdfast'", "'../../src/index.ts'")
+        .replaceAll("'holdfast/fastify'", "'../../src/fastify.ts'")
+        .replaceAll("'holdfast/testing'", "'../../src/testing.ts'")
+      writeFileSync(join(directory, `example-${index}.ts`), source)
+    }
     writeFileSync(
       join(directory, 'tsconfig.json'),
-      JSON.stringify({ extends: '../../tsconfig.json', include: ['example.ts'] }),
+      JSON.stringify({ extends: '../../tsconfig.json', include: ['*.ts'] }),
     )
     const { status, stdout } = spawnSync('npx', ['tsc', '-p', directory, '--noEmit'], { cwd: root, encoding: 'utf8' })
     expect({ status, stdout }).toEqual({ status: 0, stdout: '' })
