@@ -56,11 +56,11 @@ export type EnteredCaller = Caller & {
    * @throws Denial when the caller may not, or may no longer
    * @throws ScopeRefusal, DatabaseError as {@link Guard.run}
    */
-  unit<T>(work: (db: ScopedDatabase, unit: Unit) => Promise<T>, options?: UnitOptions): Promise<T>
+  readonly unit: <T>(work: (db: ScopedDatabase, unit: Unit) => Promise<T>, options?: UnitOptions) => Promise<T>
 }
 
 /** The library without a framework: a guard over one manifest. A Fastify plugin takes it as its `guard`. */
-export type Holdfast<M extends Manifest = Manifest> = Guard & {
+export type Holdfast<out M extends Manifest = Manifest> = Guard & {
   readonly manifest: M
   /** As the module's `can`, for permissions that some role grants: others neither compile nor run. */
   can(...permissions: readonly PermissionOf<M>[]): GuardedAccess

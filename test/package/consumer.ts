@@ -71,6 +71,9 @@ const manifest = defineManifest({
   roles: { owner: ['invoice:read', 'invoice:create'], clerk: ['invoice:read@own'] },
 })
 
+// @ts-expect-error the manifest has no such table
+export type None = RowOf<typeof manifest, 'customers'>
+
 export async function application(config: HoldfastConfig<typeof manifest>): Promise<Holdfast<typeof manifest>> {
   const holdfast = await createHoldfast(config)
   const app = fastify()
@@ -89,10 +92,6 @@ export async function application(config: HoldfastConfig<typeof manifest>): Prom
   })
   // @ts-expect-error no role grants it
   holdfast.can('invoice:delete')
-  // @ts-expect-error the manifest has no such table
-  type None = RowOf<typeof manifest, 'customers'>
-  const none: None | undefined = undefined
-  void none
   const permission: PermissionOf<typeof manifest> = 'invoice:create'
   holdfast.can(permission)
   const caller = await holdfast.enter('token')

@@ -167,7 +167,7 @@ describe('reenter says what enter says', () => {
           const wanted = [...sql.matchAll(/\$(\d)/g)].map(([, digit]) => Number(digit))
           const values = [hash, user, acme.id]
           // each statement names some of the three
-          const used = [...new Set(wanted)].sort()
+          const used = [...new Set(wanted)].sort((a, b) => a - b)
           const text = used.reduce((all, number, index) => all.replaceAll(`$${number}`, `$${index + 1}`), sql)
           await database.owner(
             text,
