@@ -60,7 +60,7 @@ export type EnteredCaller = Caller & {
 }
 
 /** The library without a framework: a guard over one manifest. A Fastify plugin takes it as its `guard`. */
-export type Holdfast<out M extends Manifest = Manifest> = Guard & {
+export type Holdfast<M extends Manifest = Manifest> = Guard & {
   readonly manifest: M
   /** As the module's `can`, for permissions that some role grants: others neither compile nor run. */
   can(...permissions: readonly PermissionOf<M>[]): GuardedAccess
