@@ -5,7 +5,7 @@
  * const clerk = await test.asCaller({ tenant: 'acme', role: 'clerk' })
  * await app.inject({ url: '/invoices', headers: clerk.headers })
  */
-export { openTestHoldfast, type TestCaller, type TestHoldfast } from './testing/test-holdfast.ts'
+export { openTestHoldfast, type TestCaller, type TestHoldfast, type TestHoldfastOf } from './testing/test-holdfast.ts'
 export { expectIsolated, type Finding, IsolationError, type IsolationOptions } from './testing/expect-isolated.ts'
 export type { Sample, Samples } from './testing/plan-request.ts'
 export type { Seed, SeededTenant } from './testing/seed-tenant.ts'

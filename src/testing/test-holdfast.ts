@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { loadKernel, createScope } from '../core/scope/scope.ts'
+import type { Guard } from '../core/guard/guard.ts'
+import { createHoldfast, type EnteredCaller, type Holdfast } from '../core/holdfast.ts'
 import { type Manifest, parseManifest } from '../core/scope/manifest.ts'
-import { createGuard, type Guard, type Unit } from '../core/guard/guard.ts'
-import { can } from '../core/guard/access.ts'
-import { hashSessionToken, newSessionToken } from '../core/guard/credential.ts'
+import { newSessionToken } from '../core/guard/credential.ts'
 import type { ConnectionAddress } from '../core/database/connection-target.ts'
 import type { Pool } from '../core/database/pool.ts'
 import type { Row } from '../core/database/statement.ts'
@@ -21,8 +20,8 @@ export type TestCaller = {
   readonly token: string
   /** what a request needs to be this caller's: `app.inject({ url, headers: clerk.headers })` */
   readonly headers: Readonly<Record<'authorization', string>>
-  /** A unit of work as this caller, with these permissions and no others, and all that the role grants if none is named. */
-  unit<T>(work: (unit: Unit) => Promise<T>, ...permissions: string[]): Promise<T>
+  /** A unit of work as this caller without HTTP: `clerk.unit((db) => db`SELECT id FROM invoices`)`. */
+  readonly unit: EnteredCaller['unit']
 }
 
 /** A Holdfast for tests: a real PostgreSQL, both walls, and nothing left after `rollback`. */
@@ -51,6 +50,13 @@ export type TestHoldfast = {
   readonly close: () => Promise<void>
 }
 
+/** A {@link TestHoldfast} that knows the names in its manifest: roles, and what `test.holdfast.can` takes. */
+export type TestHoldfastOf<M extends Manifest> = Omit<TestHoldfast, 'manifest' | 'holdfast' | 'asCaller'> & {
+  readonly manifest: M
+  readonly holdfast: Holdfast<M>
+  asCaller(o: { readonly tenant: string; readonly role: keyof M['roles'] & string }): Promise<TestCaller>
+}
+
 /**
  * Opens a database of its own, migrated, on a PostgreSQL that the whole run shares: an embedded one, or that of
  * HOLDFAST_TEST_DATABASE_URL (a superuser's URL of a throw-away server).
@@ -60,31 +66,26 @@ export type TestHoldfast = {
  * connections and commits, undone by making the database again – for races, retries and connections of your own
  * @example const test = await openTestHoldfast({ manifest, migrations: new URL('../migrations/', import.meta.url) })
  */
-export async function openTestHoldfast(o: {
-  readonly manifest: unknown
+export async function openTestHoldfast<const M extends Manifest>(o: {
+  readonly manifest: M
   readonly migrations?: URL
   readonly isolation?: 'transaction' | 'database'
-}): Promise<TestHoldfast> {
-  const manifest = parseManifest(o.manifest)
-  await loadKernel()
+}): Promise<TestHoldfastOf<M>> {
+  const manifest: Manifest = parseManifest(o.manifest)
   const database = await makeTestDatabase(await serverOfRun(), manifest, o.migrations)
   const { pool, asOwner, rollback, checkpoint, close } =
     o.isolation === 'database' ? await openCommitted(database) : await openRehearsal(database.address)
-  const guard = createGuard({
-    pools: { app: pool, identity: pool },
-    scope: createScope({ manifest, dialect: pool.dialect }),
-  })
+  const holdfast = await createHoldfast({ manifest: o.manifest, pool })
   return {
-    manifest,
+    manifest: o.manifest,
     pool,
-    holdfast: guard,
+    holdfast,
     address: database.address,
     rollback,
     asOwner,
     checkpoint,
     async asCaller({ tenant, role }) {
-      const grants = manifest.roles[role]
-      if (grants === undefined) {
+      if (!Object.hasOwn(manifest.roles, role)) {
         throw new TypeError(`the manifest has no role "${role}"; it has ${Object.keys(manifest.roles).join(', ')}`)
       }
       const userId = randomUUID()
@@ -107,20 +108,14 @@ export async function openTestHoldfast(o: {
          VALUES ($1, $2, $3, 'aal2', 3600, now() + INTERVAL '1 day')`,
         [hash, userId, tenantId],
       )
+      const { unit } = await holdfast.enter(token)
       return {
         userId,
         tenantId,
         role,
         token,
         headers: { authorization: `Bearer ${token}` },
-        unit(work, ...permissions) {
-          const held = permissions.length > 0 ? permissions : grants.map((grant) => grant.replace(/@own$/, ''))
-          const credential = { kind: 'session', transport: 'bearer', hash: hashSessionToken(token) ?? hash } as const
-          return guard.run(
-            { credential, selectors: [], access: can(...held), readOnly: false, strict: false, pool: 'app' },
-            work,
-          )
-        },
+        unit,
       }
     },
     async close() {

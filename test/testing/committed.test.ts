@@ -22,7 +22,7 @@ it('has real connections: units overlap, collide and are run again; a rollback l
     open = resolve
   })
   const race = () =>
-    owner.unit(async ({ db }) => {
+    owner.unit(async (db) => {
       runs++
       await db.query('SELECT count(*) FROM invoices')
       if (++arrived === 2) open()

@@ -22,7 +22,7 @@ const seed = (tenantId: string, title: string, userId: string = randomUUID()) =>
 it('undoes seeds and what units wrote', async () => {
   const owner = await test.asCaller({ tenant: 'acme', role: 'owner' })
   await seed(owner.tenantId, 'seeded')
-  await owner.unit(({ db }) =>
+  await owner.unit((db) =>
     db.query(sql`INSERT INTO invoices (title, total, created_by) VALUES ('made', 2, ${owner.userId})`),
   )
   expect(await all(test)).toEqual([{ title: 'made' }, { title: 'seeded' }])
@@ -53,23 +53,25 @@ it('runs units with the app role’s rights: row-level security holds', async ()
   expect(only).toEqual({ title: 'acme' })
   // and nothing of it stays for the next
   expect((await raw('SELECT title FROM app.invoices')).rows).toEqual([])
-  expect((await acme.unit(({ db }) => db.query('SELECT title FROM invoices'))).rows).toEqual([{ title: 'acme' }])
+  expect((await acme.unit((db) => db.query('SELECT title FROM invoices'))).rows).toEqual([{ title: 'acme' }])
 })
 
 it('stays usable after a failure, a denial, and a unit that was read-only', async () => {
   const owner = await test.asCaller({ tenant: 'acme', role: 'owner' })
-  await expect(owner.unit(({ db }) => db.query('SELECT 1 / (total - total) FROM invoices'))).resolves.toBeDefined()
+  await expect(owner.unit((db) => db.query('SELECT 1 / (total - total) FROM invoices'))).resolves.toBeDefined()
   await seed(owner.tenantId, 'one')
-  await expect(owner.unit(({ db }) => db.query('SELECT total / (total - total) FROM invoices'))).rejects.toMatchObject({
+  await expect(owner.unit((db) => db.query('SELECT total / (total - total) FROM invoices'))).rejects.toMatchObject({
     sqlstate: '22012',
   })
-  await expect(owner.unit(async () => 1, 'invoice:fly')).rejects.toMatchObject({ because: 'grant_missing' })
+  await expect(owner.unit(async () => 1, { access: can('invoice:fly') })).rejects.toMatchObject({
+    because: 'grant_missing',
+  })
   await test.pool.transaction((each) => each.query({ name: '', text: 'SELECT 1' }), { readOnly: true })
   await expect(
     test.pool.transaction((each) => each.query({ name: '', text: 'CREATE TABLE app.x ()' }), { readOnly: true }),
   ).rejects.toMatchObject({ sqlstate: '25006' })
   await expect(test.asOwner('SELECT nonsense')).rejects.toThrow('nonsense')
-  await owner.unit(({ db }) =>
+  await owner.unit((db) =>
     db.query(sql`INSERT INTO invoices (title, total, created_by) VALUES ('two', 2, ${owner.userId})`),
   )
   expect(await all(test)).toEqual([{ title: 'one' }, { title: 'two' }])
@@ -78,7 +80,7 @@ it('stays usable after a failure, a denial, and a unit that was read-only', asyn
 it('lets parallel units wait for one another, and refuses one inside another', async () => {
   const owner = await test.asCaller({ tenant: 'acme', role: 'owner' })
   const counts = await Promise.all(
-    Array.from({ length: 20 }, () => owner.unit(({ db }) => db.query('SELECT id FROM invoices'))),
+    Array.from({ length: 20 }, () => owner.unit((db) => db.query('SELECT id FROM invoices'))),
   )
   expect(counts).toHaveLength(20)
   await expect(owner.unit(() => owner.unit(async () => 1))).rejects.toThrow('inside a unit')
@@ -88,7 +90,7 @@ it('lets parallel units wait for one another, and refuses one inside another', a
 it('judges deferred constraints where COMMIT would', async () => {
   const owner = await test.asCaller({ tenant: 'acme', role: 'owner' })
   const line = () =>
-    owner.unit(({ db }) => db.query(sql`INSERT INTO lines (invoice_id, note) VALUES (${randomUUID()}, 'x')`))
+    owner.unit((db) => db.query(sql`INSERT INTO lines (invoice_id, note) VALUES (${randomUUID()}, 'x')`))
   await expect(line()).rejects.toMatchObject({ sqlstate: '23503', index: 0 })
   await expect(owner.unit(async () => 1)).resolves.toBe(1)
   expect(can('line:create')).toBeDefined()
@@ -117,4 +119,19 @@ it('undoes a savepoint inside a unit alone', async () => {
     await insert('after')
   })
   expect(await all(test)).toEqual([{ title: 'after' }, { title: 'before' }])
+})
+
+it('knows the manifest’s roles and permissions, for the compiler and at run time', async () => {
+  const typed = await openTestHoldfast(invoices)
+  // @ts-expect-error the manifest has no such role
+  await expect(typed.asCaller({ tenant: 'acme', role: 'clark' })).rejects.toThrow('no role "clark"')
+  // @ts-expect-error no role grants it
+  expect(() => typed.holdfast.can('invoice:fly')).toThrow('no role')
+  const clerk = await typed.asCaller({ tenant: 'acme', role: 'clerk' })
+  const access = typed.holdfast.can('invoice:create')
+  await expect(clerk.unit((db) => db`SELECT id FROM invoices`)).resolves.toMatchObject({ rows: [] })
+  await expect(clerk.unit((db) => db`SELECT id FROM invoices`, { access })).rejects.toMatchObject({
+    code: 'grant_missing',
+  })
+  await typed.close()
 })
