@@ -1,5 +1,5 @@
-import { can } from 'holdfast/fastify'
 import { expect, it } from 'vitest'
+import { can } from '../manifest.ts'
 import { openApp } from './open-app.ts'
 
 // A route with the classic mistake (CWE-89), planted here to see how far it gets.

@@ -1,6 +1,6 @@
 import fastify, { type FastifyInstance } from 'fastify'
 import { answerProblems, guardPlugin } from 'holdfast/fastify'
-import { openTestHoldfast, type TestHoldfast } from 'holdfast/testing'
+import { openTestHoldfast } from 'holdfast/testing'
 import { afterAll, afterEach } from 'vitest'
 import { manifest } from '../manifest.ts'
 import { routes } from '../src/routes.ts'
@@ -10,7 +10,7 @@ export type Answer = { readonly status: number; readonly body: Record<string, st
 
 /** The application under its guard, on a database of the test file's own; each test is undone. */
 export async function openApp(more: (app: FastifyInstance) => void = () => undefined) {
-  const test: TestHoldfast = await openTestHoldfast({
+  const test = await openTestHoldfast({
     manifest,
     migrations: new URL('../migrations/', import.meta.url),
   })
@@ -27,7 +27,7 @@ export async function openApp(more: (app: FastifyInstance) => void = () => undef
   })
 
   /** A new user of a tenant, who sends `GET /invoices`, or `POST /customers` with a body. */
-  async function as(tenant: string, role: string) {
+  async function as(tenant: string, role: keyof typeof manifest.roles) {
     const { headers } = await test.asCaller({ tenant, role })
     return async (request: string, payload?: object, more: Record<string, string> = {}): Promise<Answer> => {
       const [method, url] = request.split(' ') as ['GET', string]

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import { body, caller, can, sql } from 'holdfast/fastify'
+import { body, caller, sql } from 'holdfast/fastify'
+import { can } from '../../manifest.ts'
 import { fields, text } from '../fields.ts'
 
 export function customerRoutes(app: FastifyInstance): void {

@@ -1,6 +1,10 @@
 import type { FastifyInstance } from 'fastify'
-import { body, caller, can, entityTag, expectedRevision, HttpProblem, param, sql } from 'holdfast/fastify'
+import { body, caller, entityTag, expectedRevision, firstOf, HttpProblem, param, sql } from 'holdfast/fastify'
+import { can, type Row } from '../../manifest.ts'
 import { fields, idParams, text, uuid } from '../fields.ts'
+
+const byId = sql<Row<'invoices', 'id' | 'number' | 'status' | 'customer_id' | 'revision'>>`
+  SELECT id, number, status, customer_id, revision FROM invoices WHERE id = ${param('id')}`
 
 export function invoiceRoutes(app: FastifyInstance): void {
   app.get<{ Querystring: { status?: string } }>(
@@ -42,17 +46,14 @@ export function invoiceRoutes(app: FastifyInstance): void {
   app.get(
     '/invoices/:id',
     {
-      config: {
-        access: can('invoice:read'),
-        first: sql`SELECT id, number, status, customer_id, revision FROM invoices WHERE id = ${param('id')}`,
-      },
+      config: { access: can('invoice:read'), first: byId },
       schema: { params: idParams },
     },
-    async ({ first }, reply) => {
-      const [invoice] = first.rows
+    async (request, reply) => {
+      const [invoice] = firstOf(request, byId).rows
       // somebody else's, or nobody's: one answer
       if (invoice === undefined) throw new HttpProblem('not_found')
-      reply.header('etag', entityTag(invoice['revision']))
+      reply.header('etag', entityTag(invoice.revision))
       return invoice
     },
   )
@@ -66,17 +67,16 @@ export function invoiceRoutes(app: FastifyInstance): void {
       // without If-Match 428; compared where it is written, so that nothing comes between
       const expected = expectedRevision(headers)
       const revisions = expected === 'any' ? null : expected
-      const { rows } = await db.query(
-        sql`UPDATE invoices SET status = ${status}, revision = revision + 1
-          WHERE id = ${id} AND (${revisions}::INT8[] IS NULL OR revision = ANY (${revisions}::INT8[]))
-          RETURNING id, number, status, revision`,
-      )
+      const { rows } = await db<Row<'invoices', 'id' | 'number' | 'status' | 'revision'>>`
+        UPDATE invoices SET status = ${status}, revision = revision + 1
+        WHERE id = ${id} AND (${revisions}::INT8[] IS NULL OR revision = ANY (${revisions}::INT8[]))
+        RETURNING id, number, status, revision`
       const [invoice] = rows
       if (invoice === undefined) {
         const found = await db.last(sql`SELECT id FROM invoices WHERE id = ${id}`)
         throw new HttpProblem(found.rows.length === 0 ? 'not_found' : 'precondition_failed')
       }
-      reply.header('etag', entityTag(invoice['revision']))
+      reply.header('etag', entityTag(invoice.revision))
       return invoice
     },
   )

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import { can, HttpProblem, param, sql } from 'holdfast/fastify'
+import { HttpProblem, param, sql } from 'holdfast/fastify'
+import { can } from '../../manifest.ts'
 import { cents, fields, idParams, text } from '../fields.ts'
 
 export function lineRoutes(app: FastifyInstance): void {
@@ -15,7 +16,7 @@ export function lineRoutes(app: FastifyInstance): void {
     },
     async ({ first }) => ({ lines: first.rows }),
   )
-  app.post<{ Params: { id: string } }>(
+  app.post<{ Params: { id: string }; Body: { title: string; cents: number } }>(
     '/invoices/:id/lines',
     {
       config: {
@@ -26,9 +27,8 @@ export function lineRoutes(app: FastifyInstance): void {
       },
       schema: { params: idParams, body: fields({ title: text, cents }) },
     },
-    async ({ first, db, body: sent, params, caller }, reply) => {
+    async ({ first, db, body: { title, cents: amount }, params, caller }, reply) => {
       if (first.rows.length === 0) throw new HttpProblem('not_found')
-      const { title, cents: amount } = sent as { title: string; cents: number }
       reply.code(201)
       const { rows } = await db.last(
         sql`INSERT INTO lines (invoice_id, title, cents, created_by)

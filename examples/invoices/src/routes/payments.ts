@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import { body, caller, can, param, sql } from 'holdfast/fastify'
+import { body, caller, param, sql } from 'holdfast/fastify'
+import { can } from '../../manifest.ts'
 import { cents, fields, idParams } from '../fields.ts'
 
 export function paymentRoutes(app: FastifyInstance): void {
