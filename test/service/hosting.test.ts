@@ -211,6 +211,12 @@ describe('an application in holdfast.config.ts', () => {
     expect([code, err]).toEqual([1, expect.stringMatching(message)])
   })
 
+  it('does not start with a permission that no role has', async () => {
+    host("async (app: any) => { app.get('/x', { config: { access: can('note:raed') } }, async () => ({})) }")
+    await migrate()
+    await expect(start()).rejects.toThrow('GET /x: no role of the manifest grants note:raed')
+  })
+
   it('a plugin that breaks out of its context comes no further than the application', async () => {
     host(`Object.assign(async (app: any) => {
       app.addHook('onRequest', async () => { throw new Error('not here') })

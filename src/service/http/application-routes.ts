@@ -1,4 +1,6 @@
 import type { FastifyInstance } from 'fastify'
+import type { Scope } from '../../core/scope/scope.ts'
+import { refuseUngrantable } from './declared-statement.ts'
 import { type DeclaredRoute, RouteDeclarationError } from './route-declaration.ts'
 import { routeKey } from './route-inventory.ts'
 
@@ -10,7 +12,7 @@ export type Mount = {
   /** Adds them, in a context of their own, once all of the service's are there. */
   add(routes: ApplicationRoutes): Promise<void>
   /** @throws RouteDeclarationError for what an application may not declare */
-  check(routes: readonly DeclaredRoute[]): void
+  check(routes: readonly DeclaredRoute[], scope: Scope | undefined): void
 }
 
 /** First parts of the service's own paths, now or later. */
@@ -51,9 +53,12 @@ export function createMount(app: FastifyInstance): Mount {
         await scope.register(async (inner) => routes(inner))
       })
     },
-    check(routes) {
-      for (const { methods, url, pool } of routes) {
-        if (pool === 'app' || !methods.some((method) => added.has(routeKey({ method, url })))) continue
+    check(routes, scope) {
+      const own = routes.filter(({ methods, url }) => methods.some((method) => added.has(routeKey({ method, url }))))
+      // an operator may take a permission from every role, and a route of the service's with it: not so the application
+      if (scope !== undefined) refuseUngrantable(own, scope)
+      for (const { methods, url, pool } of own) {
+        if (pool === 'app') continue
         // the identity role reads every tenant's accounts (CWE-269)
         throw new RouteDeclarationError(`${methods.join(', ')} ${url}: an application's route runs in the pool 'app'.`)
       }

@@ -134,7 +134,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     origin,
     tenantSources: options.tenantSources,
     onRoutes: (found: readonly DeclaredRoute[]) => {
-      mount.check(found)
+      mount.check(found, options.guard.scope)
       routes = found
     },
   })
