@@ -54,6 +54,8 @@ type Values = {
   readonly float8: number
   readonly int8: string
   readonly numeric: string
+  /** its elements alone are read as numbers */
+  readonly _numeric: (number | null)[]
   readonly uuid: string
   readonly text: string
   readonly varchar: string

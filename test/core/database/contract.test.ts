@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { StatementError } from '../../../src/core/database/errors.ts'
 import { createPool, type Pool, type PoolOptions } from '../../../src/core/database/pool.ts'
+import type { Transaction } from '../../../src/core/database/transaction.ts'
 import type { Query, Statement } from '../../../src/core/database/statement.ts'
 import { backendNames } from '../../backends.ts'
 import { backendState, createTestDatabase, type TestDatabase } from '../../postgres.ts'
@@ -181,6 +182,209 @@ for (const backend of backendNames) {
         })
         await expect(attempt).rejects.toBe(reason)
         expect(await stored()).toHaveLength(1)
+      })
+
+      describe('savepoint', () => {
+        const kept = async (): Promise<unknown[]> => (await stored()).map((row) => (row as { id: unknown }).id)
+        test('kept when its work ends, undone alone when it throws', async () => {
+          const reason = new Error('inner')
+          await pool.transaction(async (t) => {
+            await t.send([insert(1)])
+            await t.savepoint(() => t.send([insert(2)]))
+            await expect(
+              t.savepoint(async () => {
+                await t.send([insert(3)])
+                throw reason
+              }),
+            ).rejects.toBe(reason)
+            await t.send([insert(4)])
+          })
+          expect(await kept()).toEqual(['1', '2', '4'])
+          expect(pool.stats).toMatchObject({ destroyed: 0, idle: 1 })
+        })
+        test('first thing in a transaction', async () => {
+          await pool.transaction((t) => t.savepoint(() => t.send([insert(1)])))
+          expect(await kept()).toEqual(['1'])
+        })
+        test('a failed statement ends at it', async () => {
+          await pool.transaction(async (t) => {
+            await t.send([insert(1)])
+            const error = await failure(t.savepoint(() => t.send([insert(2), boom])))
+            expect(error.sqlstate).toBe('22012')
+            await t.send([insert(3)])
+          })
+          expect(await kept()).toEqual(['1', '3'])
+        })
+        test('a swallowed failure is no success, and the outer goes on', async () => {
+          await pool.transaction(async (t) => {
+            await failure(
+              t.savepoint(async () => {
+                await t.send([insert(2)])
+                await t.send([boom]).catch(() => undefined)
+              }),
+            )
+            await t.send([insert(3)])
+          })
+          expect(await kept()).toEqual(['3'])
+        })
+        test('after a swallowed failure nothing more is sent inside', async () => {
+          await pool.transaction(async (t) => {
+            const error = await failure(
+              t.savepoint(async () => {
+                await t.send([boom]).catch(() => undefined)
+                await t.send([insert(9)])
+              }),
+            )
+            expect(error.sqlstate).toBe('22012')
+          })
+          expect(await kept()).toEqual([])
+        })
+        test('nested: inner undone, middle kept', async () => {
+          await pool.transaction((t) =>
+            t.savepoint(async () => {
+              await t.send([insert(1)])
+              await failure(t.savepoint(() => t.send([insert(2), boom])))
+              await t.savepoint(() => t.send([insert(3)]))
+            }),
+          )
+          expect(await kept()).toEqual(['1', '3'])
+        })
+        test('nested: outer undone takes the inner with it', async () => {
+          await pool.transaction(async (t) => {
+            await t.send([insert(1)])
+            await t
+              .savepoint(async () => {
+                await t.savepoint(() => t.send([insert(2)]))
+                throw new Error('x')
+              })
+              .catch(() => undefined)
+          })
+          expect(await kept()).toEqual(['1'])
+        })
+        test('at most eight deep', async () => {
+          const dive = (t: Transaction, left: number): Promise<unknown> =>
+            t.savepoint(() => (left > 1 ? dive(t, left - 1) : t.send([insert(left)])))
+          await pool.transaction((t) => dive(t, 8))
+          await expect(pool.transaction((t) => dive(t, 9))).rejects.toMatchObject({
+            code: 'transaction_state',
+            message: expect.stringContaining('at most 8') as unknown,
+          })
+          expect(await kept()).toEqual(['1'])
+        })
+        test.each(['40001', '40P01'])('%s inside repeats the whole, even swallowed', async (state) => {
+          await database.owner(
+            `CREATE OR REPLACE FUNCTION public.raise_it(state TEXT) RETURNS INT8 LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = state, DETAIL = 'grant_missing'; END $$`,
+          )
+          await database.owner('GRANT EXECUTE ON FUNCTION public.raise_it TO holdfast_app')
+          let runs = 0
+          await pool.transaction(async (t) => {
+            runs++
+            await t.send([insert(runs)])
+            await t
+              .savepoint(async () => {
+                if (runs === 1) await t.send([query('raise', 'SELECT public.raise_it($1::TEXT)', state)])
+              })
+              .catch(() => undefined)
+          })
+          expect([runs, await kept()]).toEqual([2, ['2']])
+        })
+        test('a denial inside ends the transaction', async () => {
+          await database.owner(
+            `CREATE OR REPLACE FUNCTION public.raise_it(state TEXT) RETURNS INT8 LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = state, DETAIL = 'grant_missing'; END $$`,
+          )
+          await database.owner('GRANT EXECUTE ON FUNCTION public.raise_it TO holdfast_app')
+          const error = await failure(
+            pool.transaction(async (t) => {
+              await t.send([insert(1)])
+              await t
+                .savepoint(() => t.send([query('raise', 'SELECT public.raise_it($1::TEXT)', 'KH403')]))
+                .catch(() => undefined)
+              await t.send([insert(2)])
+            }),
+          )
+          expect(error.sqlstate).toBe('KH403')
+          expect(await kept()).toEqual([])
+          expect(pool.stats).toMatchObject({ destroyed: 0, idle: 1 })
+        })
+        test('not awaited: the transaction is not committed', async () => {
+          let late: Promise<unknown> = Promise.resolve()
+          let go = (): void => undefined
+          const wait = new Promise<void>((resolve) => {
+            go = resolve
+          })
+          await expect(
+            pool.transaction(async (t) => {
+              await t.send([insert(1)])
+              let opened = (): void => undefined
+              const open = new Promise<void>((resolve) => {
+                opened = resolve
+              })
+              late = t.savepoint(async () => {
+                opened()
+                await wait
+                await t.send([insert(2)])
+              })
+              late.catch(() => undefined)
+              await open
+            }),
+          ).rejects.toMatchObject({ code: 'transaction_state' })
+          go()
+          await expect(late).rejects.toThrow()
+          expect(await kept()).toEqual([])
+          await pool.transaction((t) => t.send([insert(5)]))
+          expect(await kept()).toEqual(['5'])
+        })
+        test('not awaited, its first flight under way', async () => {
+          await expect(
+            pool.transaction(async (t) => {
+              await t.send([insert(1)])
+              t.savepoint(() => t.send([insert(2)])).catch(() => undefined)
+            }),
+          ).rejects.toMatchObject({ code: 'transaction_state' })
+          await new Promise((resolve) => setTimeout(resolve, 50))
+          expect(await kept()).toEqual([])
+          await pool.transaction((t) => t.send([insert(5)]))
+          expect(await kept()).toEqual(['5'])
+        })
+        test('an inner one not awaited fails the one around it, and the outer goes on', async () => {
+          await pool.transaction(async (t) => {
+            let go = (): void => undefined
+            const wait = new Promise<void>((resolve) => {
+              go = resolve
+            })
+            await expect(
+              t.savepoint(async () => {
+                await t.send([insert(1)])
+                await new Promise<void>((opened) => {
+                  t.savepoint(async () => {
+                    opened()
+                    await wait
+                  }).catch(() => undefined)
+                })
+              }),
+            ).rejects.toMatchObject({ code: 'transaction_state' })
+            go()
+            await new Promise((resolve) => setTimeout(resolve, 20))
+            await t.send([insert(2)])
+          })
+          expect(await kept()).toEqual(['2'])
+        })
+        test('commit inside is refused', async () => {
+          await expect(
+            pool.transaction((t) => t.savepoint(() => t.send([insert(1)], { commit: true }))),
+          ).rejects.toMatchObject({ code: 'transaction_state' })
+          expect(await kept()).toEqual([])
+        })
+        test('a value that cannot be sent undoes only it', async () => {
+          await pool.transaction(async (t) => {
+            await t.send([insert(1)])
+            await expect(
+              t.savepoint(() => t.send([insert(2), query('bad', 'SELECT $1::TEXT', { a: 1n })])),
+            ).rejects.toBeDefined()
+            await t.send([insert(3)])
+          })
+          expect(await kept()).toEqual(['1', '3'])
+        })
       })
 
       test('work that swallows a database error is no success', async () => {
