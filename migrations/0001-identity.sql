@@ -16,13 +16,14 @@ CREATE TABLE holdfast.passwords (
   changed_at TIMESTAMPTZ NOT NULL DEFAULT now()
 );
 -- next
+-- Revisions begin anywhere: what is founded again under an old name must not fit an old entity tag (RFC 9110 section 8.8.1).
 CREATE TABLE holdfast.tenants (
   id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
   slug TEXT NOT NULL UNIQUE CHECK (length(slug) BETWEEN 1 AND 32),
   name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
   status TEXT NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'suspended')),
   created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
-  revision INT8 NOT NULL DEFAULT 1
+  revision INT8 NOT NULL DEFAULT floor(random() * 1000000000000)::INT8
 );
 -- next
 CREATE TABLE holdfast.memberships (
@@ -30,7 +31,7 @@ CREATE TABLE holdfast.memberships (
   user_id UUID NOT NULL REFERENCES holdfast.users (id) ON DELETE CASCADE,
   role TEXT NOT NULL CHECK (length(role) BETWEEN 1 AND 63),
   created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
-  revision INT8 NOT NULL DEFAULT 1,
+  revision INT8 NOT NULL DEFAULT floor(random() * 1000000000000)::INT8,
   PRIMARY KEY (tenant_id, user_id)
 );
 -- next

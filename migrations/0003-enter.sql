@@ -208,7 +208,9 @@ CREATE FUNCTION holdfast.touch_session(credential BYTEA) RETURNS BOOL
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER {{pinned_search_path}} AS $$
 BEGIN
   UPDATE holdfast.sessions SET last_seen_at = now()
-  WHERE token_hash = credential AND revoked_at IS NULL AND last_seen_at < now() - INTERVAL '1 minute';
+  WHERE token_hash = credential AND revoked_at IS NULL AND last_seen_at < now() - INTERVAL '1 minute'
+    -- one that comes late must not revive what has ended meanwhile (CWE-613)
+    AND expires_at > now() AND last_seen_at + idle_seconds * INTERVAL '1 second' > now();
   RETURN true;
 END
 $$;

@@ -64,7 +64,11 @@ async function seedTenant({ owner }: TestDatabase, slug: string): Promise<Seeded
   const canary = `canary-${slug}-${randomBytes(6).toString('hex')}`
   const id = randomUUID()
   const teamId = randomUUID()
-  await owner('INSERT INTO holdfast.tenants (id, slug, name) VALUES ($1, $2, $3)', [id, slug, `${slug} ${canary}`])
+  await owner('INSERT INTO holdfast.tenants (id, slug, name, revision) VALUES ($1, $2, $3, 1)', [
+    id,
+    slug,
+    `${slug} ${canary}`,
+  ])
   const users: Record<string, SeededUser> = {}
   for (const role of [...seededRoles, 'service'] as const) {
     const user = { id: randomUUID(), email: `${role}.${canary}@${slug}.example`, name: `${role} ${canary}` }
@@ -75,7 +79,7 @@ async function seedTenant({ owner }: TestDatabase, slug: string): Promise<Seeded
       role === 'service' ? null : user.email,
       user.name,
     ])
-    await owner('INSERT INTO holdfast.memberships (tenant_id, user_id, role) VALUES ($1, $2, $3)', [
+    await owner('INSERT INTO holdfast.memberships (tenant_id, user_id, role, revision) VALUES ($1, $2, $3, 1)', [
       id,
       user.id,
       role === 'service' ? 'member' : role,
@@ -89,13 +93,10 @@ async function seedTenant({ owner }: TestDatabase, slug: string): Promise<Seeded
     ])
   }
   const seeded = users as SeededTenant['users']
-  await owner('INSERT INTO tenancy.teams (tenant_id, id, slug, name, created_by) VALUES ($1, $2, $3, $4, $5)', [
-    id,
-    teamId,
-    'core',
-    `core ${canary}`,
-    seeded.owner.id,
-  ])
+  await owner(
+    'INSERT INTO tenancy.teams (tenant_id, id, slug, name, created_by, revision) VALUES ($1, $2, $3, $4, $5, 1)',
+    [id, teamId, 'core', `core ${canary}`, seeded.owner.id],
+  )
   for (const [role, place] of [
     ['owner', 'lead'],
     ['member', 'member'],

@@ -65,11 +65,10 @@ async function place(userId: string, role: string | undefined): Promise<void> {
     userId,
   ])
   if (role === undefined) return
-  await house.database.owner('INSERT INTO holdfast.memberships (tenant_id, user_id, role) VALUES ($1, $2, $3)', [
-    acme.id,
-    userId,
-    role,
-  ])
+  await house.database.owner(
+    'INSERT INTO holdfast.memberships (tenant_id, user_id, role, revision) VALUES ($1, $2, $3, 1)',
+    [acme.id, userId, role],
+  )
 }
 
 async function roleOf(userId: string): Promise<string | undefined> {

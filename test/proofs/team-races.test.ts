@@ -35,6 +35,8 @@ async function send(method: string, path: string, body?: unknown, tag?: string):
 async function found(): Promise<string> {
   const slug = `r-${randomUUID().slice(0, 12)}`
   expect((await send('POST', '/teams', { slug, name: 'Racing' })).status).toBe(201)
+  // revisions begin anywhere
+  await house.database.owner('UPDATE tenancy.teams SET revision = 1 WHERE slug = $1', [slug])
   return slug
 }
 

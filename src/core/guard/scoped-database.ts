@@ -103,13 +103,13 @@ function openLevel(room: Room, isNested: boolean): { readonly db: ScopedDatabase
   const nest = async <T>(work: (db: ScopedDatabase) => Promise<T>): Promise<T> => {
     assertOpen()
     state = 'nested'
-    const before = tasks.length
-    const inner = openLevel(room, true)
+    // its own, so that only these go when it is undone
+    const innerTasks: Task[] = []
+    const inner = openLevel({ ...room, tasks: innerTasks }, true)
     try {
-      return await transaction.savepoint(() => work(inner.db).finally(inner.end))
-    } catch (error) {
-      tasks.length = before
-      throw error
+      const value = await transaction.savepoint(() => work(inner.db).finally(inner.end))
+      tasks.push(...innerTasks)
+      return value
     } finally {
       inner.end()
       if (state === 'nested') state = 'open'

@@ -1,8 +1,8 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, RouteOptions } from 'fastify'
 import type { Scope } from '../../core/scope/scope.ts'
 import { refuseUngrantable } from './declared-statement.ts'
 import { type DeclaredRoute, RouteDeclarationError } from './route-declaration.ts'
-import { routeKey } from './route-inventory.ts'
+import { isSamePath, routeKey } from './route-inventory.ts'
 
 /** Routes of an application: a Fastify plugin. Its hooks, decorators and error handlers hold for its own routes alone. */
 export type ApplicationRoutes = (app: FastifyInstance) => Promise<void> | void
@@ -32,14 +32,17 @@ const SERVICE_PARTS: ReadonlySet<string> = new Set([
  * not seen to be the service's own is not trusted like it.
  */
 export function createMount(app: FastifyInstance): Mount {
-  const added = new Set<string>()
+  const added: { readonly route: RouteOptions; readonly method: RouteOptions['method']; readonly url: string }[] = []
   let isOpen = false
-  app.addHook('onRoute', ({ method, url }) => {
+  app.addHook('onRoute', (route) => {
     if (!isOpen) return
-    for (const each of [method].flat()) {
-      refusePath(each, url)
-      added.add(routeKey({ method: each, url }))
-    }
+    const { method, url } = route
+    for (const each of [method].flat()) refusePath(each, url)
+    added.push({ route, method, url })
+  })
+  // a context without a route may still answer for all below its prefix, by its own 404 handler
+  app.addHook('onRegister', ({ prefix }) => {
+    if (isOpen) refusePath('a context at', prefix)
   })
   return {
     async add(routes) {
@@ -49,12 +52,20 @@ export function createMount(app: FastifyInstance): Mount {
           // answers are one caller's alone, unless a route says otherwise (CWE-524)
           reply.header('cache-control', 'no-store')
         })
+        // a strategy judges every route of the router, the service's too
+        scope.addConstraintStrategy = () => {
+          throw new RouteDeclarationError('an application adds no constraint strategy: it would hold for all routes.')
+        }
         // one context further down: a plugin that breaks out of its own comes no further than this one
         await scope.register(async (inner) => routes(inner))
       })
     },
     check(routes, scope) {
-      const own = routes.filter(({ methods, url }) => methods.some((method) => added.has(routeKey({ method, url }))))
+      for (const { route, method, url } of added) refuseMoved(route, method, url)
+      const keys = new Set(
+        added.flatMap(({ method, url }) => [method].flat().map((each) => routeKey({ method: each, url }))),
+      )
+      const own = routes.filter(({ methods, url }) => methods.some((method) => keys.has(routeKey({ method, url }))))
       // an operator may take a permission from every role, and a route of the service's with it: not so the application
       if (scope !== undefined) refuseUngrantable(own, scope)
       for (const { methods, url, pool } of own) {
@@ -63,6 +74,19 @@ export function createMount(app: FastifyInstance): Mount {
         throw new RouteDeclarationError(`${methods.join(', ')} ${url}: an application's route runs in the pool 'app'.`)
       }
     },
+  }
+}
+
+/** What a hook of the application's own made of a route after it was looked at. */
+function refuseMoved(route: RouteOptions, method: RouteOptions['method'], url: string): void {
+  const name = `${[method].flat().join(', ')} ${url}`
+  if (!isSamePath(route.url, url) || String(route.method) !== String(method)) {
+    throw new RouteDeclarationError(`${name}: a hook has changed the route's path or method.`)
+  }
+  if (Object.keys(route.constraints ?? {}).length > 0) {
+    throw new RouteDeclarationError(
+      `${name}: an application's route has no constraints: others would answer differently.`,
+    )
   }
 }
 

@@ -1,4 +1,11 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, RouteHandlerMethod } from 'fastify'
+import type {
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  FastifySchema,
+  RouteHandlerMethod,
+  RouteOptions,
+} from 'fastify'
 import type { GuardedAccess } from '../../core/guard/access.ts'
 import type { Caller } from '../../core/guard/caller.ts'
 import { credentialOf } from '../../core/guard/credential.ts'
@@ -14,7 +21,7 @@ import { GuardMisuse, misuse, type Passage, passageOf, PAST, type Prepared, SENT
 import { HttpProblem } from './problem.ts'
 import { markOf } from './reply-mark.ts'
 import { type DeclaredRoute, declarationOf, type RouteDeclaration, RouteDeclarationError } from './route-declaration.ts'
-import { readRoutes, routeKey } from './route-inventory.ts'
+import { isSamePath, readRoutes, routeKey } from './route-inventory.ts'
 import { statusOf, withhold } from './withheld-answer.ts'
 
 /** A declared route with the schema that the application gave it. */
@@ -78,13 +85,7 @@ export async function serviceGuardPlugin(app: FastifyInstance, options: GuardPlu
 
 function install(app: FastifyInstance, options: GuardPluginOptions, pools: readonly PoolName[]): void {
   const { guard, origin, tenantSources = {} } = options
-  const recorded: {
-    methods: string[]
-    url: string
-    config: () => RouteDeclaration | undefined
-    schema: () => FastifySchema | undefined
-    mark: Recorded
-  }[] = []
+  const recorded: { methods: string[]; url: string; route: RouteOptions; mark: Recorded }[] = []
   const wrapped = new WeakSet<RouteHandlerMethod>()
   const unitOf = (request: FastifyRequest): Unit => {
     const { unit } = passageOf(request)
@@ -125,19 +126,17 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
       wrapped.add(route.handler)
     }
     // read at `ready`, so that whoever registers another's plugin can declare for it in a hook of its own
-    recorded.push({
-      methods: [route.method].flat(),
-      url: route.url,
-      config: () => route.config,
-      schema: () => route.schema,
-      mark,
-    })
+    recorded.push({ methods: [route.method].flat(), url: route.url, route, mark })
   })
 
   app.addHook('onReady', async () => {
-    const routes = recorded.map(({ methods, url, config, schema, mark }) => {
-      mark.declared = declarationOf(methods, url, config(), pools)
-      described.push({ ...mark.declared, schema: schema() })
+    const routes = recorded.map(({ methods, url, route, mark }) => {
+      // a hook that came later may have moved it to where another is known
+      if (!isSamePath(route.url, url) || [route.method].flat().join() !== methods.join()) {
+        throw new RouteDeclarationError(`${methods.join(', ')} ${url}: a hook has changed the route's path or method.`)
+      }
+      mark.declared = declarationOf(methods, url, route.config, pools)
+      described.push({ ...mark.declared, schema: route.schema })
       return mark.declared
     })
     if (guard.scope !== undefined) {

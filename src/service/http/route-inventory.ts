@@ -26,3 +26,8 @@ export function readRoutes(tree: string): KnownRoute[] {
 export function routeKey({ method, url }: KnownRoute): string {
   return `${method} ${url.replaceAll(/:[A-Za-z0-9_]+/g, ':')}`
 }
+
+/** Whether two paths are the same but for a slash at the end, which Fastify adds to a plugin's root by itself. */
+export function isSamePath(a: string, b: string): boolean {
+  return a.replace(/\/$/, '') === b.replace(/\/$/, '')
+}

@@ -105,7 +105,8 @@ ORDER BY created_at DESC, id LIMIT 200`,
   sessionTouch: {
     name: 'session_touch',
     text: `UPDATE holdfast.sessions SET last_seen_at = now()
-WHERE id = $1::UUID AND revoked_at IS NULL AND last_seen_at < now() - INTERVAL '1 minute'`,
+WHERE id = $1::UUID AND revoked_at IS NULL AND last_seen_at < now() - INTERVAL '1 minute'
+  AND expires_at > now() AND last_seen_at + idle_seconds * INTERVAL '1 second' > now()`,
   },
 
   // single-use secrets, by purpose and token or address
@@ -208,6 +209,10 @@ RETURNING expires_at`,
   invitationsReplace: {
     name: 'invitations_replace',
     text: `DELETE FROM holdfast.invitations WHERE tenant_id = $1::UUID AND email = $2::TEXT AND consumed_at IS NULL`,
+  },
+  invitationsOfSender: {
+    name: 'invitations_of_sender',
+    text: `DELETE FROM holdfast.invitations WHERE tenant_id = $1::UUID AND invited_by = $2::UUID AND consumed_at IS NULL`,
   },
   invitationPeek: {
     name: 'invitation_peek',

@@ -1,3 +1,4 @@
+import type { Grants } from '../../core/scope/grants.ts'
 import type { Row } from '../../core/database/statement.ts'
 import type { Unit } from '../../core/guard/guard.ts'
 import { transactionOf } from '../../core/guard/identity-unit.ts'
@@ -72,7 +73,7 @@ export async function changeMember(
   refuseBeyondReach(unit, userId, 'member:update')
   refuseBeyondReach(unit, userId, 'member:read')
   const transaction = transactionOf(unit)
-  const { member, others } = await readPlace(unit, userId)
+  const { member, others, held } = await readPlace(unit, userId)
   const { rows } = await transaction.query(statements.grantsOfRole, [role])
   const granted = readGrants(rows)
   if (granted.size === 0) throw new IdentityError('role_unknown')
@@ -87,7 +88,9 @@ export async function changeMember(
   if (member.role === FOUNDER_ROLE && role !== FOUNDER_ROLE && others === 0) throw new IdentityError('last_owner')
   const details = { member: userId, role, was: member.role }
   const entry = journalQuery({ event: 'member_role_changed', userId: unit.caller.userId, tenantId, details })
-  await transaction.send([entry], { commit: true })
+  // what they invite by rights that they no longer have ends now, and does not come back with the rights (CWE-613)
+  const ended = covers(granted, held) ? [] : [{ statement: statements.invitationsOfSender, values: [tenantId, userId] }]
+  await transaction.send([...ended, entry], { commit: true })
   return { ...member, role, revision: String(changed[0].revision) }
 }
 
@@ -113,6 +116,7 @@ export async function removeMember(unit: Unit, removal: { userId: string; expect
     [
       // else an older invitation would lead back in (CWE-613)
       { statement: statements.invitationsReplace, values: [tenantId, address] },
+      { statement: statements.invitationsOfSender, values: [tenantId, userId] },
       journalQuery({ event: 'member_removed', userId: unit.caller.userId, tenantId, details }),
     ],
     { commit: true },
@@ -120,8 +124,13 @@ export async function removeMember(unit: Unit, removal: { userId: string; expect
   return true
 }
 
-/** A member about to be changed, how many other owners there are, and the account's address: a profile may be missing. */
-type Place = { readonly member: RevisedMember; readonly others: number; readonly address: string }
+/** A member about to be changed, what they may, how many other owners there are, and the account's address: a profile may be missing. */
+type Place = {
+  readonly member: RevisedMember
+  readonly held: Grants
+  readonly others: number
+  readonly address: string
+}
 
 /** A member whom the caller is about to change: not above them. */
 async function readPlace(unit: Unit, userId: string): Promise<Place> {
@@ -134,9 +143,11 @@ async function readPlace(unit: Unit, userId: string): Promise<Place> {
   ])
   const [row] = found?.rows ?? []
   const member = revised(row)
-  if (!covers(grants, readGrants(held?.rows))) throw new IdentityError('role_exceeds_own')
+  const may = readGrants(held?.rows)
+  if (!covers(grants, may)) throw new IdentityError('role_exceeds_own')
   return {
     member,
+    held: may,
     others: Number(owners?.rows[0]?.others),
     address: typeof row?.address === 'string' ? row.address : '',
   }
