@@ -1,6 +1,7 @@
 import fastify, { type FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, describe, expect, expectTypeOf, it } from 'vitest'
 import { createHoldfast, defineManifest, type Holdfast, type PermissionOf, type RowOf, sql } from '../../src/index.ts'
+import { hashSessionToken } from '../../src/core/guard/credential.ts'
 import { can, firstOf, guardPlugin, param } from '../../src/fastify.ts'
 import { defaultRoles } from '../../src/service/tenancy/manifest.ts'
 import { createTestDatabase, type TestDatabase } from '../postgres.ts'
@@ -140,6 +141,32 @@ describe('a unit of work', () => {
     expect(await database.owner('SELECT name FROM tenancy.teams WHERE tenant_id = $1', [tenants.acme.id])).toEqual([
       { name: 'outer' },
     ])
+  })
+
+  it('keeps what was given to afterCommit beside an inner transaction that fails', async () => {
+    const caller = await holdfast.enter(await tokenOf('owner'))
+    const done: string[] = []
+    await caller.unit(async (db, unit) => {
+      const inner = db.transaction(async (nested) => {
+        nested.afterCommit(() => void done.push('inner'))
+        unit.afterCommit(() => void done.push('beside'))
+        throw new Error('no')
+      })
+      await expect(inner).rejects.toThrow('no')
+      await db.transaction(async (nested) => nested.afterCommit(() => void done.push('kept')))
+    })
+    expect(done).toEqual(['beside', 'kept'])
+  })
+
+  it('is not revived by being seen late', async () => {
+    const token = await tokenOf('owner')
+    const hash = hashSessionToken(token)
+    await database.owner(
+      `UPDATE holdfast.sessions SET last_seen_at = now() - idle_seconds * INTERVAL '1 second' WHERE token_hash = $1`,
+      [hash],
+    )
+    await database.owner('SELECT holdfast.touch_session($1)', [hash])
+    await expect(holdfast.enter(token)).rejects.toMatchObject({ because: 'session_idle' })
   })
 
   it('keeps its session seen', async () => {

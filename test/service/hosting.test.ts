@@ -211,6 +211,34 @@ describe('an application in holdfast.config.ts', () => {
     expect([code, err]).toEqual([1, expect.stringMatching(message)])
   })
 
+  it.each<[string, string, RegExp]>([
+    [
+      'a 404 handler for all below /v1',
+      "await app.register(async (own: any) => own.setNotFoundHandler(async () => ({})), { prefix: '/v1' })",
+      /a context at \/v1: paths under \/v1 are the service's own/,
+    ],
+    [
+      'a hook that moves a route',
+      `app.addHook('onRoute', (route: any) => { if (route.url === '/x/me') { route.url = '/v1/me'; route.constraints = { host: /.*/ } } })
+       app.get('/x/me', { config: { access: open('a test of it') } }, async () => ({}))`,
+      /\/x\/me: a hook has changed the route's path or method/,
+    ],
+    [
+      'a route for one host alone',
+      "app.get('/x', { constraints: { host: 'a.example' }, config: { access: open('a test of it') } }, async () => ({}))",
+      /\/x: an application's route has no constraints/,
+    ],
+    [
+      'a strategy that judges all routes',
+      "app.addConstraintStrategy({ name: 'x', storage: () => ({}), deriveConstraint: () => 'x', mustMatchWhenDerived: true })",
+      /adds no constraint strategy/,
+    ],
+  ])('may not have %s', async (_, code, message) => {
+    host(`async (app: any) => { ${code} }`)
+    const ran = await holdfast(['routes'], {}, directory)
+    expect([ran.code, ran.err]).toEqual([1, expect.stringMatching(message)])
+  })
+
   it('does not start with a permission that no role has', async () => {
     host("async (app: any) => { app.get('/x', { config: { access: can('note:raed') } }, async () => ({})) }")
     await migrate()

@@ -175,4 +175,27 @@ describe('invitations', () => {
     expect(await call('admin', 'DELETE', path)).toMatchObject({ status: 404, body: { code: 'invitation_not_found' } })
     expect((await call('globex', 'GET', '/invitations')).body['invitations']).toEqual([])
   })
+
+  it('end with the rights of whoever sent them, and do not come back with these', async () => {
+    const pending = async () => (await call('owner', 'GET', '/invitations')).body['invitations'] as unknown[]
+    const before = (await pending()).length
+    await call('admin', 'POST', '/invitations', { email: 'soon@acme.example', role: 'admin' })
+    expect(await give('owner', users.admin.id, 'owner')).toMatchObject({ status: 200 })
+    expect(await pending()).toHaveLength(before + 1)
+    expect(await give('owner', users.admin.id, 'viewer')).toMatchObject({ status: 200 })
+    expect(await give('owner', users.admin.id, 'admin')).toMatchObject({ status: 200 })
+    const left = await house.database.owner('SELECT id FROM holdfast.invitations WHERE invited_by = $1', [
+      users.admin.id,
+    ])
+    expect(left).toEqual([])
+  })
+
+  it('end when their sender is removed', async () => {
+    await call('admin', 'POST', '/invitations', { email: 'later@acme.example', role: 'viewer' })
+    expect(await call('owner', 'DELETE', `/members/${users.admin.id}`)).toMatchObject({ status: 204 })
+    const left = await house.database.owner('SELECT id FROM holdfast.invitations WHERE invited_by = $1', [
+      users.admin.id,
+    ])
+    expect(left).toEqual([])
+  })
 })
