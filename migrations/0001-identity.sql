@@ -23,7 +23,7 @@ CREATE TABLE holdfast.tenants (
   name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
   status TEXT NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'suspended')),
   created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
-  revision INT8 NOT NULL DEFAULT floor(random() * 1000000000000)::INT8
+  revision INT8 NOT NULL DEFAULT 1 + floor(random() * 1000000000000)::INT8
 );
 -- next
 CREATE TABLE holdfast.memberships (
@@ -31,7 +31,7 @@ CREATE TABLE holdfast.memberships (
   user_id UUID NOT NULL REFERENCES holdfast.users (id) ON DELETE CASCADE,
   role TEXT NOT NULL CHECK (length(role) BETWEEN 1 AND 63),
   created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
-  revision INT8 NOT NULL DEFAULT floor(random() * 1000000000000)::INT8,
+  revision INT8 NOT NULL DEFAULT 1 + floor(random() * 1000000000000)::INT8,
   PRIMARY KEY (tenant_id, user_id)
 );
 -- next

@@ -17,7 +17,7 @@ CREATE TABLE tenancy.teams (
   name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
   created_by UUID NOT NULL,
   created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
-  revision INT8 NOT NULL DEFAULT floor(random() * 1000000000000)::INT8,
+  revision INT8 NOT NULL DEFAULT 1 + floor(random() * 1000000000000)::INT8,
   PRIMARY KEY (tenant_id, id),
   UNIQUE (tenant_id, slug),
   FOREIGN KEY (tenant_id) REFERENCES holdfast.tenants (id)
