@@ -23,7 +23,7 @@ export const explain: Command = {
     )
     const { environment, directory } = terminal
     const { loadSchema } = await import('../service/config.ts')
-    const { serviceManifest } = await import('../service/tenancy/manifest.ts')
+    const { hostedManifest } = await import('../service/application.ts')
     const { createScope, loadKernel } = await import('../core/scope/scope.ts')
     const { ScopeRefusal } = await import('../core/scope/refusals.ts')
     const { roles, application } = await loadSchema({
@@ -31,7 +31,7 @@ export const explain: Command = {
       directory,
       ...(values.config === undefined ? {} : { file: values.config }),
     })
-    const manifest = { tables: [...serviceManifest.tables, ...(application?.manifest.tables ?? [])], roles }
+    const manifest = hostedManifest(application, roles)
     const grants = await grantsOf(manifest, values.role)
     await loadKernel()
     const text = positionals[0] ?? ''

@@ -1,16 +1,17 @@
 import type { ConnectionTarget } from './database/connection-target.ts'
 import { DatabaseError } from './database/errors.ts'
+import { readLogin } from './database/login.ts'
 import { createPool, type Pool } from './database/pool.ts'
-import type { Statement } from './database/statement.ts'
 import { AccessError, anyMember, can, type GuardedAccess } from './guard/access.ts'
 import type { Caller } from './guard/caller.ts'
 import { type Credential, hashSessionToken } from './guard/credential.ts'
 import { Denial } from './guard/denial.ts'
 import { createGuard, type Guard, type Unit } from './guard/guard.ts'
 import type { ScopedDatabase } from './guard/scoped-database.ts'
+import { touchSession } from './guard/touch-session.ts'
 import type { PermissionOf } from './scope/define-manifest.ts'
-import { parseGrants } from './scope/grants.ts'
-import type { Manifest } from './scope/manifest.ts'
+import { grantedPermissions } from './scope/grants.ts'
+import { type Manifest, parseManifest } from './scope/manifest.ts'
 import { createScope, loadKernel } from './scope/scope.ts'
 
 /** Connections if nothing is said: a flight takes some milliseconds, so ten serve thousands of requests a second. */
@@ -86,18 +87,18 @@ export type Holdfast<M extends Manifest = Manifest> = Guard & {
  */
 export async function createHoldfast<const M extends Manifest>(config: HoldfastConfig<M>): Promise<Holdfast<M>> {
   await loadKernel()
-  // checked before anything is connected; the dialect says nothing about that
-  createScope({ manifest: config.manifest, dialect: 'postgresql' })
+  // before anything is connected
+  parseManifest(config.manifest)
   const pool = config.pool ?? (await openPool(config.database, config.poolSize ?? DEFAULT_POOL_SIZE))
   const onError = config.onError ?? (() => undefined)
   const guard = createGuard({
     // no route of an application runs as the identity role
     pools: { app: pool, identity: pool },
     scope: createScope({ manifest: config.manifest, dialect: pool.dialect }),
-    onTouch: (_caller, { hash }) => void touch(pool, hash).catch(onError),
+    onTouch: (_caller, { hash }) => void touchSession(pool, hash).catch(onError),
     onAfterCommitError: onError,
   })
-  const grantable = permissionsOf(config.manifest)
+  const grantable = grantedPermissions(config.manifest.roles)
   return {
     ...guard,
     manifest: config.manifest,
@@ -129,38 +130,21 @@ export async function createHoldfast<const M extends Manifest>(config: HoldfastC
   }
 }
 
-/** Every permission that some role grants. */
-export function permissionsOf({ roles }: Manifest): ReadonlySet<string> {
-  return new Set(Object.values(roles).flatMap((grants) => [...parseGrants(grants).keys()]))
-}
-
 function ofToken(token: string): Credential {
   const hash = hashSessionToken(token)
   if (hash === undefined) throw new Denial('credential_malformed')
   return { kind: 'session', transport: 'bearer', hash }
 }
 
-const TOUCH: Statement = { name: 'touch_session', text: 'SELECT holdfast.touch_session($1::BYTEA) AS touched' }
-
-async function touch(pool: Pool, hash: Buffer): Promise<void> {
-  await pool.transaction((transaction) => transaction.query(TOUCH, [hash]), { isolation: 'read committed' })
-}
-
-const WHO_AM_I: Statement = {
-  name: 'who_am_i',
-  text: `SELECT session_user AS login, (SELECT r.rolsuper OR r.rolbypassrls FROM pg_catalog.pg_roles r WHERE r.rolname = session_user) AS is_super`,
-}
-
 /** Row-level security holds neither superusers nor owners: only the role made for this may lead in (CWE-250, ASVS 13.2.2). */
 async function openPool(connection: ConnectionTarget, size: number): Promise<Pool> {
   const pool = await createPool({ connection, size, applicationName: 'holdfast' })
   try {
-    const { rows } = await pool.transaction((transaction) => transaction.query(WHO_AM_I))
-    const { login, is_super: isSuper } = rows[0] ?? {}
-    if (login === 'holdfast_app' && isSuper !== true) return pool
+    const { role, isAbove } = await readLogin(pool)
+    if (role === 'holdfast_app' && !isAbove) return pool
     throw new DatabaseError(
       'startup_invariant',
-      `The database must be given as holdfast_app, with no more rights than it was made with; this login is "${String(login)}".`,
+      `The database must be given as holdfast_app, with no more rights than it was made with; this login is "${role}".`,
     )
   } catch (error) {
     await pool.close()

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { parseGrants } from '../core/scope/grants.ts'
+import { grantedPermissions, parseGrants } from '../core/scope/grants.ts'
 import { type Manifest, ManifestError, parseManifest } from '../core/scope/manifest.ts'
 import { ConfigError } from './config-error.ts'
 import type { ApplicationRoutes } from './http/application-routes.ts'
@@ -57,7 +57,7 @@ export function permissionsOf(application: Application | undefined): ReadonlySet
   return new Set([
     ...knownPermissions,
     ...tables.flatMap(({ resource }) => VERBS.map((verb) => `${resource}:${verb}`)),
-    ...Object.values(roles).flatMap((grants) => [...parseGrants(grants).keys()]),
+    ...grantedPermissions(roles),
   ])
 }
 
@@ -69,6 +69,11 @@ export function withRolesOf(application: Application | undefined, roles: Roles):
     [...(Object.hasOwn(roles, role) ? (roles[role] ?? []) : []), ...grants],
   ])
   return { ...roles, ...(Object.fromEntries(merged) as Record<string, string[]>) }
+}
+
+/** All tables that there are, the service's and the application's. @param roles those of both, as `withRolesOf` merges them */
+export function hostedManifest(application: Application | undefined, roles: Roles): Manifest {
+  return { tables: [...serviceManifest.tables, ...(application?.manifest.tables ?? [])], roles }
 }
 
 function manifestOf(input: unknown, file: string): Manifest {

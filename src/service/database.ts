@@ -1,10 +1,11 @@
 import { type Embedded, startEmbedded } from '../core/database/embedded.ts'
+import { readLogin } from '../core/database/login.ts'
 import { migrate, migrationStatus } from '../core/database/migrate.ts'
 import { type MigrationSource, ownMigrations, readMigrations } from '../core/database/migration-file.ts'
 import type { ConnectionTarget } from '../core/database/connection-target.ts'
 import { createPool, type Pool } from '../core/database/pool.ts'
 import { roleVersion } from '../core/database/role-seed.ts'
-import type { Row, Statement } from '../core/database/statement.ts'
+import type { Statement } from '../core/database/statement.ts'
 import type { Config } from './config.ts'
 import { StartError } from './start-error.ts'
 
@@ -15,13 +16,6 @@ import { StartError } from './start-error.ts'
 const POOL_SIZE = 10
 
 const CURRENT_ROLES: Statement = { name: 'current_roles', text: 'SELECT version FROM holdfast.current_roles' }
-
-/** Who a connection is, and where. */
-const WHO_AM_I: Statement = {
-  name: 'who_am_i',
-  text: `SELECT session_user AS login, current_database() AS place,
-  (SELECT r.rolsuper OR r.rolbypassrls FROM pg_catalog.pg_roles r WHERE r.rolname = session_user) AS is_super`,
-}
 
 /** The service's database: two pools, and the embedded server behind them if it is ours. */
 export type ServiceDatabase = {
@@ -92,18 +86,17 @@ async function openExternal(
  * to write what judges it: each URL is that of its role, and of no other (CWE-250, ASVS 13.2.2).
  */
 async function refuseWrongRoles({ app, identity }: ServiceDatabase['pools']): Promise<void> {
-  const ask = async (pool: Pool): Promise<Row> => (await pool.transaction((each) => each.query(WHO_AM_I))).rows[0] ?? {}
-  const [asApp, asIdentity] = await Promise.all([ask(app), ask(identity)])
-  for (const [name, wanted, { login, is_super: isSuper }] of [
+  const [asApp, asIdentity] = await Promise.all([readLogin(app), readLogin(identity)])
+  for (const [name, wanted, { role, isAbove }] of [
     ['DATABASE_URL', 'holdfast_app', asApp],
     ['HOLDFAST_IDENTITY_URL', 'holdfast_identity', asIdentity],
   ] as const) {
-    if (login === wanted && isSuper !== true) continue
+    if (role === wanted && !isAbove) continue
     throw new StartError(
-      `${name} must be the URL of the role ${wanted}, with no more rights than it was made with; it leads in as "${String(login)}". \`holdfast db roles\` prints how the roles are made.`,
+      `${name} must be the URL of the role ${wanted}, with no more rights than it was made with; it leads in as "${role}". \`holdfast db roles\` prints how the roles are made.`,
     )
   }
-  if (asApp['place'] !== asIdentity['place']) {
+  if (asApp.database !== asIdentity.database) {
     throw new StartError('DATABASE_URL and HOLDFAST_IDENTITY_URL lead to two databases: they must lead to one.')
   }
 }

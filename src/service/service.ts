@@ -1,6 +1,8 @@
 import type { Server as MetricsServer } from 'node:http'
 import { createGuard } from '../core/guard/guard.ts'
+import { touchSession } from '../core/guard/touch-session.ts'
 import { createScope, loadKernel } from '../core/scope/scope.ts'
+import { hostedManifest } from './application.ts'
 import { createChores } from './chores.ts'
 import type { Config } from './config.ts'
 import { openDatabase, type ServiceDatabase } from './database.ts'
@@ -11,13 +13,11 @@ import type { Identity } from './identity/identity.ts'
 import { deriveKeys } from './identity/keys.ts'
 import { createLane, type Lane } from './identity/lane.ts'
 import { createPasswords, type Passwords } from './identity/password.ts'
-import { touchSession } from './identity/session.ts'
 import { issueSetupToken } from './identity/setup.ts'
 import { embeddedKey } from './key-file.ts'
 import type { OutboxWorker } from './mail/worker.ts'
 import { StartError } from './start-error.ts'
 import { joining } from './tenancy/joining.ts'
-import { serviceManifest } from './tenancy/manifest.ts'
 
 /** Where the service speaks to its operator. */
 export type ServiceOutput = {
@@ -68,17 +68,14 @@ export async function createService(config: Config, output: ServiceOutput): Prom
     sources = { pools, hashing: () => hashing.stats }
     const keys = deriveKeys(config.key ?? embeddedKey(config.database.dataDirectory))
     const scope = createScope({
-      manifest: {
-        tables: [...serviceManifest.tables, ...(config.application?.manifest.tables ?? [])],
-        roles: config.tenancy.roles,
-      },
+      manifest: hostedManifest(config.application, config.tenancy.roles),
       dialect: pools.app.dialect,
     })
     const warn = (message: string) => (error: unknown) => server.app.log.warn({ err: error }, message)
     const guard = createGuard({
       pools,
       scope,
-      onTouch: ({ sessionId }) => void touchSession(pools.identity, sessionId).catch(warn('last-seen was not written')),
+      onTouch: (_caller, { hash }) => void touchSession(pools.identity, hash).catch(warn('last-seen was not written')),
       onAfterCommitError: warn('a task after the commit failed'),
     })
     const identity: Identity = {

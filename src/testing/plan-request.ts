@@ -1,7 +1,7 @@
 import type { Row } from '../core/database/statement.ts'
 import type { Manifest, Table } from '../core/scope/manifest.ts'
 import type { DescribedRoute } from '../service/http/guard-plugin.ts'
-import { type JsonSchema, type Known, sample } from './sample.ts'
+import { fillPath, type JsonSchema, type Known, sample } from './sample.ts'
 import { nameOf, type SeededTenant } from './seed-tenant.ts'
 
 /** What a route is tried with, where what fits cannot be found: `'POST /invoices/:id': { body: { total: 1 } }`. */
@@ -31,14 +31,9 @@ export function planRequest(
   const found = samples[`${method} ${route.url}`]
   const given = typeof found === 'function' ? found(tenant, role) : (found ?? {})
   const known = { ...knownOf(manifest, route.url, tenant, role), ...given.params }
-  let lacking: string | undefined
-  const path = route.url.replaceAll(/:([A-Za-z0-9_]+)|\*/g, (match, name: string = match) => {
-    if (!Object.hasOwn(known, name)) lacking ??= name
-    return encodeURIComponent(String(known[name]))
-  })
-  if (lacking !== undefined) return { lacking: `no value is known for ":${lacking}"` }
   const { body, querystring } = (route.schema ?? {}) as { body?: JsonSchema; querystring?: JsonSchema }
   try {
+    const path = fillPath(route.url, known)
     const query = given.query ?? queryOf(querystring, known)
     const text = new URLSearchParams(query).toString()
     const needsBody = method === 'POST' || method === 'PUT' || method === 'PATCH'

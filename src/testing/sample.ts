@@ -59,9 +59,8 @@ function sampleText({ format, minLength = 0 }: JsonSchema): string {
 
 /** Fills a route's path, `/teams/:slug`, from what is known. @throws TypeError when a parameter is not */
 export function fillPath(path: string, known: Known): string {
-  return path.replaceAll(/:([a-z_]+)|\*/g, (match, name: string = match) => {
-    if (!Object.hasOwn(known, name))
-      throw new TypeError(`the route ${path} has a parameter ":${name}" that the table does not know`)
+  return path.replaceAll(/:([A-Za-z0-9_]+)|\*/g, (match, name: string = match) => {
+    if (!Object.hasOwn(known, name)) throw new TypeError(`no value is known for ":${name}"`)
     return encodeURIComponent(String(known[name]))
   })
 }

@@ -14,9 +14,8 @@ const FRAME = /\(?((?:file:\/\/)?[^()\s][^()]*:\d+:\d+)\)?$/
 /**
  * Where the code stands that called the library, such as `routes/invoices.ts:42:20`; nothing in production, where paths
  * are nobody's business (CWE-209) and stacks cost time.
- * @param skip paths besides the library's own that are not the caller's
  */
-export function callSite(skip: readonly string[] = []): string | undefined {
+export function callSite(): string | undefined {
   if (process.env['NODE_ENV'] === 'production') return undefined
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = MAX_FRAMES
@@ -26,7 +25,7 @@ export function callSite(skip: readonly string[] = []): string | undefined {
     const [, frame = ''] = FRAME.exec(line.replace(/^\s*at (?:async )?/, '').replace(/^[^(]*\(/, '(')) ?? []
     const path = frame.startsWith('file:') ? pathOf(frame) : frame
     if (!path.includes(sep) || path.startsWith('node:') || path.startsWith(CORE)) continue
-    if (path.includes(`${sep}node_modules${sep}`) || skip.some((each) => path.startsWith(each))) continue
+    if (path.includes(`${sep}node_modules${sep}`)) continue
     const near = relative(process.cwd(), path)
     return near.startsWith('..') ? path : near.split(sep).join('/')
   }

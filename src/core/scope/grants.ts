@@ -29,6 +29,15 @@ export function parseGrants(texts: readonly string[]): Grants {
   return grants
 }
 
+/**
+ * Every permission that some role grants, whatever its reach.
+ * @param roles grants by role, as a manifest has them
+ * @throws GrantError `grant_invalid`
+ */
+export function grantedPermissions(roles: Readonly<Record<string, readonly string[]>>): ReadonlySet<string> {
+  return new Set(Object.values(roles).flatMap((grants) => [...parseGrants(grants).keys()]))
+}
+
 /** Grants as one canonical text: sorted, separated by blanks. */
 export function formatGrants(grants: Grants): string {
   return [...grants]

@@ -1,5 +1,5 @@
 import { readOnlyRoute } from '../../core/guard/scoped-database.ts'
-import { intersectGrants, parseGrants } from '../../core/scope/grants.ts'
+import { grantedPermissions, intersectGrants, parseGrants } from '../../core/scope/grants.ts'
 import { ScopeRefusal } from '../../core/scope/refusals.ts'
 import type { Scope } from '../../core/scope/scope.ts'
 import { isSafe } from './cross-site.ts'
@@ -38,7 +38,7 @@ export function refuseUnscopable(routes: readonly DeclaredRoute[], scope: Scope)
  * @throws RouteDeclarationError naming method, path and permission
  */
 export function refuseUngrantable(routes: readonly DeclaredRoute[], { manifest }: Scope): void {
-  const grantable = new Set(Object.values(manifest.roles).flatMap((grants) => [...parseGrants(grants).keys()]))
+  const grantable = grantedPermissions(manifest.roles)
   for (const { methods, url, access } of routes) {
     if (access.kind !== 'can') continue
     const lacking = access.permissions.find((permission) => !grantable.has(permission))

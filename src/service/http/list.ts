@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { Row } from '../../core/database/statement.ts'
 import type { Cursors } from './cursor.ts'
-import { PAGE_ROWS } from './page.ts'
+import { cutPage, limitOf } from './page.ts'
 
 /** A list that goes on behind the last row's key, never by counting rows. */
 export type List = {
@@ -32,7 +32,6 @@ export function createList(
   options: { readonly route: string; readonly key: string; readonly before: string; readonly shape: RegExp },
 ): List {
   const { route, key, before, shape } = options
-  const limitOf = ({ limit }: ListQuery): number => (limit === undefined ? PAGE_ROWS : Number(limit))
   return {
     async prepare(request) {
       const query = request.query as ListQuery
@@ -44,10 +43,8 @@ export function createList(
       const query = request.query as ListQuery
       const scope = [route, request.caller.tenantId, ...filters]
       if (query.cursor !== undefined) cursors.open(scope, query.cursor)
-      const shown = rows.slice(0, limitOf(query))
-      const last = shown.at(-1)
-      const isMore = rows.length > shown.length && last !== undefined
-      return { rows: shown, next_cursor: isMore ? cursors.seal(scope, [String(last[key])]) : null }
+      const { items, nextCursor } = cutPage(cursors, scope, rows, limitOf(query), (row) => String(row[key]))
+      return { rows: items, next_cursor: nextCursor }
     },
   }
 }

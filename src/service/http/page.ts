@@ -2,10 +2,10 @@ import { Type } from '@sinclair/typebox'
 import { CURSOR_CHARACTERS, type Cursors } from './cursor.ts'
 
 /** Rows of a page where the request says nothing: a screen or two. */
-export const PAGE_ROWS = 50
+const PAGE_ROWS = 50
 
 /** Before the first id: no generated UUID is nil (RFC 9562 section 5.9). */
-const BEFORE_ALL = '00000000-0000-0000-0000-000000000000'
+export const BEFORE_ALL = '00000000-0000-0000-0000-000000000000'
 
 /** The part of a query string that walks a list; 200 rows at most, for an answer of some 50 KiB (CWE-770). */
 export const pageFields = {
@@ -35,9 +35,25 @@ export async function readPage<Item>(
   read: (page: { after: string; size: number }) => Promise<readonly Item[]>,
   keyOf: (item: Item) => string,
 ): Promise<{ items: readonly Item[]; nextCursor: string | null }> {
-  const limit = asked.limit === undefined ? PAGE_ROWS : Number(asked.limit)
+  const limit = limitOf(asked)
   const [after = BEFORE_ALL] = asked.cursor === undefined ? [] : cursors.open(scope, asked.cursor)
   const found = await read({ after, size: limit + 1 })
+  return cutPage(cursors, scope, found, limit, keyOf)
+}
+
+/** Rows that a page has at most. */
+export function limitOf({ limit }: { readonly limit?: string }): number {
+  return limit === undefined ? PAGE_ROWS : Number(limit)
+}
+
+/** The page of what was found, which is one row more where there is a next page. */
+export function cutPage<Item>(
+  cursors: Cursors,
+  scope: readonly string[],
+  found: readonly Item[],
+  limit: number,
+  keyOf: (item: Item) => string,
+): { items: readonly Item[]; nextCursor: string | null } {
   const items = found.slice(0, limit)
   const last = items.at(-1)
   const hasMore = found.length > limit && last !== undefined

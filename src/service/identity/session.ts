@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import { newSessionToken } from '../../core/guard/credential.ts'
 import type { Unit } from '../../core/guard/guard.ts'
 import { transactionOf } from '../../core/guard/identity-unit.ts'
-import type { Pool } from '../../core/database/pool.ts'
 import type { Row } from '../../core/database/statement.ts'
 import { IdentityError } from './errors.ts'
 import type { TenantOfUser } from './identity.ts'
@@ -118,15 +117,6 @@ export async function chooseTenant(unit: Unit, tenant: string): Promise<SignedIn
     { commit: true },
   )
   return { token, expiresAt: expiryOf(added?.rows[0]), sessionId, userId, tenant: chosen, tenants }
-}
-
-/**
- * Writes down that a session was used, at most once a minute, outside the request's transaction: parallel requests of one
- * session must not collide. For the guard's `onTouch`.
- */
-export async function touchSession(pool: Pool, sessionId: string): Promise<void> {
-  const touch = { statement: statements.sessionTouch, values: [sessionId] }
-  await pool.transaction((transaction) => transaction.send([touch], { commit: true }), { isolation: 'read committed' })
 }
 
 /** Reads a row of `tenants_of_user`. */

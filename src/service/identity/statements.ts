@@ -102,12 +102,6 @@ WHERE user_id = $1::UUID AND revoked_at IS NULL AND expires_at > now()
   AND last_seen_at + idle_seconds * INTERVAL '1 second' > now()
 ORDER BY created_at DESC, id LIMIT 200`,
   },
-  sessionTouch: {
-    name: 'session_touch',
-    text: `UPDATE holdfast.sessions SET last_seen_at = now()
-WHERE id = $1::UUID AND revoked_at IS NULL AND last_seen_at < now() - INTERVAL '1 minute'
-  AND expires_at > now() AND last_seen_at + idle_seconds * INTERVAL '1 second' > now()`,
-  },
 
   // single-use secrets, by purpose and token or address
   signUpPend: {

@@ -1,4 +1,4 @@
-import { parseGrants } from '../../core/scope/grants.ts'
+import { grantedPermissions } from '../../core/scope/grants.ts'
 import type { Manifest, Table } from '../../core/scope/manifest.ts'
 
 const profiles: Table = {
@@ -86,7 +86,7 @@ export const defaultRoles = { owner, admin, member, viewer } as const
 
 /** Every permission that means something here: those of the default roles, and all verbs on each table. */
 export const knownPermissions: ReadonlySet<string> = new Set([
-  ...Object.values(defaultRoles).flatMap((grants) => [...parseGrants(grants).keys()]),
+  ...grantedPermissions(defaultRoles),
   ...[profiles, teams, teamMembers].flatMap(({ resource }) =>
     ['read', 'create', 'update', 'delete', 'reassign'].map((verb) => `${resource}:${verb}`),
   ),

@@ -1,24 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { seedTwoTenants, type TwoTenants } from '../../two-tenants.ts'
-import { type OpenService, openService, ORIGIN } from './open-service.ts'
+import type { TwoTenants } from '../../two-tenants.ts'
+import { type OpenService, ORIGIN } from './open-service.ts'
+import { type OpenTenants, openTenants } from './open-tenants.ts'
 
 let room: OpenService
 let tenants: TwoTenants
-/** tokens by tenant and role: `acme owner` */
-const tokens: Record<string, string> = {}
-
+let as: OpenTenants['as']
 beforeAll(async () => {
-  room = await openService()
-  tenants = await seedTwoTenants(room.database)
-  for (const tenant of [tenants.acme, tenants.globex]) {
-    for (const [role, user] of Object.entries(tenant.users)) {
-      tokens[`${tenant.slug} ${role}`] = await tenants.session(user.id, tenant.id)
-    }
-  }
+  ;({ room, tenants, as } = await openTenants())
 })
 afterAll(() => room.close())
-
-const as = (who: string): string => tokens[who] ?? ''
 
 describe('GET /v1/me', () => {
   it.each(['acme owner', 'acme viewer', 'globex member'])('is the profile of %s', async (who) => {

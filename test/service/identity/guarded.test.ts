@@ -3,7 +3,8 @@ import { can, type GuardedAccess, signedIn } from '../../../src/core/guard/acces
 import { hashSessionToken } from '../../../src/core/guard/credential.ts'
 import { createGuard, type Guard, type Unit } from '../../../src/core/guard/guard.ts'
 import { completeSignUp } from '../../../src/service/identity/account.ts'
-import { chooseTenant, listSessions, revokeAll, signOut, touchSession } from '../../../src/service/identity/session.ts'
+import { touchSession } from '../../../src/core/guard/touch-session.ts'
+import { chooseTenant, listSessions, revokeAll, signOut } from '../../../src/service/identity/session.ts'
 import { completeSetup, issueSetupToken } from '../../../src/service/identity/setup.ts'
 import { signIn } from '../../../src/service/identity/sign-in.ts'
 import { createInvitation } from '../../../src/service/tenancy/invitation.ts'
@@ -28,7 +29,7 @@ beforeAll(async () => {
   guard = createGuard({
     pools: { app: room.pool, identity: room.pool },
     scope: noScope,
-    onTouch: ({ sessionId }) => touched.push(touchSession(room.pool, sessionId)),
+    onTouch: (_caller, { hash }) => touched.push(touchSession(room.pool, hash)),
   })
   const token = (await issueSetupToken(room)) ?? ''
   await completeSetup(room, { token, tenant: { slug: 'acme', name: 'Acme' }, owner }, trace)

@@ -1,13 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { hashSessionToken } from '../../../src/core/guard/credential.ts'
-import {
-  chooseTenant,
-  listSessions,
-  revokeAll,
-  revokeSession,
-  signOut,
-  touchSession,
-} from '../../../src/service/identity/session.ts'
+import { touchSession } from '../../../src/core/guard/touch-session.ts'
+import { chooseTenant, listSessions, revokeAll, revokeSession, signOut } from '../../../src/service/identity/session.ts'
 import { signIn } from '../../../src/service/identity/sign-in.ts'
 import { openRoom, PASSWORD, type Room } from '../room.ts'
 
@@ -44,6 +38,8 @@ async function enter(token: string, tenant = ''): Promise<string> {
   }
 }
 
+const touch = (token: string) => touchSession(room.pool, hashSessionToken(token) ?? Buffer.of())
+
 /** Lets time pass for one session: its stored times move back. */
 const pass = (sessionId: string, seconds: number) =>
   room.database.owner(
@@ -66,7 +62,7 @@ test('an hour without a request ends a session', async () => {
   expect(await enter(token)).toBe('in')
   await pass(sessionId, 10)
   expect(await enter(token)).toBe('session_idle')
-  await touchSession(room.pool, sessionId)
+  await touch(token)
 })
 
 test('a session in use ends after a day all the same', async () => {
@@ -74,14 +70,14 @@ test('a session in use ends after a day all the same', async () => {
   for (let hour = 0; hour < 47; hour++) {
     await pass(sessionId, 1800)
     expect(await enter(token)).toBe('in')
-    await touchSession(room.pool, sessionId)
+    await touch(token)
   }
   await pass(sessionId, 1800)
   expect(await enter(token)).toBe('session_expired')
 })
 
 test('last-seen moves at most once a minute, and never for a session that has ended', async () => {
-  const { sessionId } = await sign()
+  const { token, sessionId } = await sign()
   const seen = async () =>
     (
       await room.database.owner(
@@ -90,14 +86,14 @@ test('last-seen moves at most once a minute, and never for a session that has en
       )
     )[0]?.fresh
   await pass(sessionId, 59)
-  await touchSession(room.pool, sessionId)
+  await touch(token)
   expect(await seen()).toBe(false)
   await pass(sessionId, 2)
-  await touchSession(room.pool, sessionId)
+  await touch(token)
   expect(await seen()).toBe(true)
   await pass(sessionId, 100)
   await room.database.owner('UPDATE holdfast.sessions SET revoked_at = now() WHERE id = $1', [sessionId])
-  await touchSession(room.pool, sessionId)
+  await touch(token)
   expect(await seen()).toBe(false)
 })
 

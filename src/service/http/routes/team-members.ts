@@ -5,7 +5,7 @@ import { can } from '../../../core/guard/access.ts'
 import { caller, param, query, sql } from '../../../core/guard/sql.ts'
 import { pathSlug, strict, uuid } from '../fields.ts'
 import { createList } from '../list.ts'
-import { nextCursor, pageFields } from '../page.ts'
+import { BEFORE_ALL, nextCursor, pageFields } from '../page.ts'
 import { HttpProblem } from '../problem.ts'
 import type { RouteContext } from './route-context.ts'
 
@@ -20,15 +20,12 @@ const member = strict({
   display_name: Type.Union([Type.String(), Type.Null()]),
 })
 
-/** Sorts before every user's id. */
-const NIL_UUID = '00000000-0000-0000-0000-000000000000'
-
 /** Who is on a team. */
 export function teamMemberRoutes(app: FastifyInstance, { cursors }: RouteContext): void {
   const list = createList(cursors, {
     route: 'team members',
     key: 'user_id',
-    before: NIL_UUID,
+    before: BEFORE_ALL,
     shape: /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/,
   })
 
