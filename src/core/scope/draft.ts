@@ -4,7 +4,7 @@ import { listOf, type Struct, type Token, unwrap } from './grammar.ts'
 import { leafText, type ScopeParameters } from './leaf.ts'
 import { refuseAt } from './lexis.ts'
 import type { Manifest, Table } from './manifest.ts'
-import type { Slot } from './prove.ts'
+import type { Slot } from './prover/prove.ts'
 import type { ScopeRefusalCode } from './refusals.ts'
 
 /** A replacement in the caller's text, by byte offsets. */

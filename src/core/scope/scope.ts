@@ -5,7 +5,7 @@ import type { Draft } from './draft.ts'
 import { loadKernel } from './grammar.ts'
 import { formatGrants, type Grants } from './grants.ts'
 import { type Manifest, parseManifest } from './manifest.ts'
-import { prove, type Slot, Unproven } from './prove.ts'
+import { prove, type Slot, Unproven } from './prover/prove.ts'
 import { ScopeRefusal } from './refusals.ts'
 import { rewrite } from './rewrite.ts'
 

@@ -1,10 +1,10 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import { admit } from '../../../src/core/scope/admit.ts'
-import type { Grants } from '../../../src/core/scope/grants.ts'
-import { type Claim, prove, type Slot, Unproven } from '../../../src/core/scope/prove.ts'
-import { rewrite } from '../../../src/core/scope/rewrite.ts'
-import { loadKernel } from '../../../src/core/scope/scope.ts'
-import { all, archive, own } from './archive.ts'
+import { admit } from '../../../../src/core/scope/admit.ts'
+import type { Grants } from '../../../../src/core/scope/grants.ts'
+import { type Claim, prove, type Slot, Unproven } from '../../../../src/core/scope/prover/prove.ts'
+import { rewrite } from '../../../../src/core/scope/rewrite.ts'
+import { loadKernel } from '../../../../src/core/scope/scope.ts'
+import { all, archive, own } from '../archive.ts'
 
 beforeAll(loadKernel)
 

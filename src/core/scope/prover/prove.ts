@@ -1,7 +1,7 @@
-import type { Grants } from './grants.ts'
-import type { Struct } from './grammar.ts'
-import type { Manifest, Table } from './manifest.ts'
-import { isFunctionField } from './one-argument-functions.ts'
+import type { Grants } from '../grants.ts'
+import type { Struct } from '../grammar.ts'
+import type { Manifest, Table } from '../manifest.ts'
+import { isFunctionField } from '../one-argument-functions.ts'
 import {
   conjunctsOf,
   demand,
@@ -18,8 +18,8 @@ import {
   textOf,
   Unproven,
 } from './proof-tree.ts'
-import { SHAPES } from './shapes.ts'
-import { COLLATIONS, FUNCTIONS, HOME_SCHEMA, OPERATORS, TYPES } from './vocabulary.ts'
+import { SHAPES } from '../shapes.ts'
+import { COLLATIONS, FUNCTIONS, HOME_SCHEMA, OPERATORS, TYPES } from '../vocabulary.ts'
 
 export { Unproven }
 

@@ -1,5 +1,5 @@
-import { parseText, scanText, type Struct } from './grammar.ts'
-import { HOME_SCHEMA } from './vocabulary.ts'
+import { parseText, scanText, type Struct } from '../grammar.ts'
+import { HOME_SCHEMA } from '../vocabulary.ts'
 
 /** The final text could not be proven, so it is not sent. */
 export class Unproven extends Error {
