@@ -51,28 +51,32 @@ export async function openGuarded(app: ConnectionAddress, identity: ConnectionAd
   return listening(server, () => Promise.all([pools.app.close(), pools.identity.close()]))
 }
 
-/** The same with nothing in front: no credential looked at, no role, no row-level security; one named statement. */
-export async function openPlain(database: ConnectionAddress, tenantId: string): Promise<Endpoint> {
-  const pool = new pg.Pool({ ...database, max: POOL })
+/**
+ * The same with nothing in front: no credential looked at, no role, no row-level security.
+ * @param isNamed - whether the statement is prepared under a name, once a connection, or parsed and planned at each request
+ */
+export async function openPlain(database: ConnectionAddress, tenantId: string, isNamed: boolean): Promise<Endpoint> {
+  const pool = new pg.Pool({ ...database, ssl: false, max: POOL })
   // the server may end before it, when a round has failed: that failure is what is to be seen
   pool.on('error', () => undefined)
+  const first = async (name: string, text: string, values: unknown[]): Promise<unknown> => {
+    const { rows } = await pool.query(isNamed ? { name, text, values } : { text, values })
+    return rows[0]
+  }
   const server = fastify()
-  server.get<{ Params: { slug: string } }>('/teams/:slug', async (request) => {
-    const result = await pool.query({
-      name: 'read',
-      text: 'SELECT id, slug, name FROM tenancy.teams WHERE tenant_id = $1 AND slug = $2',
-      values: [tenantId, request.params.slug],
-    })
-    return result.rows[0] as unknown
-  })
-  server.patch<{ Params: { slug: string }; Body: { name: string } }>('/teams/:slug', { schema }, async (request) => {
-    const result = await pool.query({
-      name: 'write',
-      text: 'UPDATE tenancy.teams SET name = $3 WHERE tenant_id = $1 AND slug = $2 RETURNING id, slug, name',
-      values: [tenantId, request.params.slug, request.body.name],
-    })
-    return result.rows[0] as unknown
-  })
+  server.get<{ Params: { slug: string } }>('/teams/:slug', (request) =>
+    first('read', 'SELECT id, slug, name FROM tenancy.teams WHERE tenant_id = $1 AND slug = $2', [
+      tenantId,
+      request.params.slug,
+    ]),
+  )
+  server.patch<{ Params: { slug: string }; Body: { name: string } }>('/teams/:slug', { schema }, (request) =>
+    first('write', 'UPDATE tenancy.teams SET name = $3 WHERE tenant_id = $1 AND slug = $2 RETURNING id, slug, name', [
+      tenantId,
+      request.params.slug,
+      request.body.name,
+    ]),
+  )
   return listening(server, () => pool.end())
 }
 

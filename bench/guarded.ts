@@ -1,109 +1,99 @@
 /**
  * What the guard costs: a read and a write, guarded by both walls with a fresh role, and the same with no guard at all, on
- * one machine, in one run, in turns. Ratios, with their spread over the rounds: absolute figures depend on the machine.
- * Client, server and PostgreSQL share its cores, so that work in any of them shows in the throughput; the CPU of server
- * and PostgreSQL stands beside it.
- *
- *   npm run bench
- *   npm run bench -- --rounds 12 --seconds 3 --connections 20 --json
+ * one machine, in one run, in turns. Without a guard twice: by a named prepared statement, the least that can be sent, and
+ * by an unnamed one, which `pg` sends unless it is given a name – and with it most query builders.
+ * Ratios, with their spread over the rounds: absolute figures depend on the machine. Client, server and PostgreSQL share
+ * its cores, so that work in any of them shows in the throughput; beside it stands the CPU of server and PostgreSQL, and
+ * what one server process could answer if it alone were the limit. The second section has a network between server and
+ * PostgreSQL, where latency and not CPU is what a request waits for.
  */
-import { fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { startWireProxy } from '../test/wire-proxy.ts'
-import { type BenchDatabase, openBenchDatabase, TEAMS_A_TENANT } from './database.ts'
+import { type BenchDatabase, openBenchDatabase } from './database.ts'
 import { type Endpoint, openGuarded, openPlain } from './endpoints.ts'
-import type { Round, RoundResult } from './load.ts'
-import { cpuOfChildren } from './process-times.ts'
-import { type Measured, report } from './report.ts'
+import { openNetwork } from './network.ts'
+import { report, type Section } from './report.ts'
+import { type Kind, kinds, type Load, measure, type Verb, verbs } from './rounds.ts'
 
-const { values: flags } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '8' },
-    seconds: { type: 'string', default: '2' },
-    connections: { type: 'string', default: '20' },
-    json: { type: 'boolean', default: false },
-  },
-})
-const rounds = Number(flags.rounds)
-const milliseconds = Number(flags.seconds) * 1000
-const connections = Number(flags.connections)
-const say = (line: string): void => void (flags.json || process.stderr.write(`${line}\n`))
+type Logins = Pick<BenchDatabase['embedded'], 'target'>
+type Target = ReturnType<Logins['target']>
 
-const kinds = ['guarded', 'plain'] as const
-const verbs = ['GET', 'PATCH'] as const
-
-const database = await openBenchDatabase()
-try {
-  const app = database.embedded.target('app')
-  const identity = database.embedded.target('identity')
-  const endpoints = {
-    guarded: await openGuarded(app, identity),
-    plain: await openPlain(database.embedded.target('superuser'), database.tenantId),
+/** `npm run bench`. */
+export async function benchGuard(args: readonly string[]): Promise<void> {
+  const { values: flags } = parseArgs({
+    args: [...args],
+    options: {
+      rounds: { type: 'string', default: '8' },
+      seconds: { type: 'string', default: '1.5' },
+      connections: { type: 'string', default: '20' },
+      network: { type: 'string', default: '2' },
+      json: { type: 'boolean', default: false },
+    },
+  })
+  const load: Load = {
+    rounds: Number(flags.rounds),
+    milliseconds: Number(flags.seconds) * 1000,
+    connections: Number(flags.connections),
   }
-  const measured = await measure(endpoints, database)
-  for (const kind of kinds) await endpoints[kind].close()
-  const trips = await countTrips(database)
-  report({ measured, trips, rounds, connections, cores: availableParallelism(), json: flags.json })
-} finally {
-  await database.close()
+  const say = (line: string): void => void (flags.json || process.stderr.write(`${line}\n`))
+  const database = await openBenchDatabase()
+  try {
+    const sections: Section[] = [await measureAt(database, load, say)]
+    const milliseconds = Number(flags.network)
+    if (milliseconds > 0) {
+      say(`with a network of ${milliseconds} ms`)
+      sections.push(await measureOver(database, load, milliseconds, say))
+    }
+    const trips = await countTrips(database)
+    report({ sections, trips, load, cores: availableParallelism(), json: flags.json })
+  } finally {
+    await database.close()
+  }
 }
 
-async function measure(
-  endpoints: Record<(typeof kinds)[number], Endpoint>,
-  { token, pid }: BenchDatabase,
-): Promise<Record<(typeof verbs)[number], Measured>> {
-  const client = fork(new URL(import.meta.url.endsWith('.ts') ? './load.ts' : './load.js', import.meta.url))
-  const run = (round: Round): Promise<RoundResult> =>
-    new Promise((resolve) => {
-      client.once('message', (result) => resolve(result as RoundResult))
-      client.send(round)
-    })
-  const seen: Record<(typeof verbs)[number], Measured> = {
-    GET: { guarded: [], plain: [] },
-    PATCH: { guarded: [], plain: [] },
-  }
+async function measureOver(
+  database: BenchDatabase,
+  load: Load,
+  milliseconds: number,
+  say: (line: string) => void,
+): Promise<Section> {
+  const network = await openNetwork(database.embedded.target('superuser'), milliseconds)
   try {
-    for (let number = -1; number < rounds; number++) {
-      for (const method of verbs) {
-        // each goes first in every other round
-        for (const kind of number % 2 === 0 ? kinds : kinds.toReversed()) {
-          const databaseBefore = cpuOfChildren(pid)
-          const before = process.cpuUsage()
-          const { origin } = endpoints[kind]
-          const result = await run({ origin, method, teams: TEAMS_A_TENANT, token, connections, milliseconds })
-          const { user, system } = process.cpuUsage(before)
-          if (result.failures > 0) throw new Error(`${kind} ${method}: ${result.failures} requests failed`)
-          const databaseAfter = cpuOfChildren(pid)
-          // the first round warms up
-          if (number < 0) continue
-          seen[method][kind].push({
-            ...result,
-            serverCpu: (user + system) / result.requests,
-            databaseCpu:
-              databaseBefore === undefined || databaseAfter === undefined
-                ? undefined
-                : (databaseAfter - databaseBefore) / result.requests,
-          })
-        }
-      }
-      say(number < 0 ? 'warmed up' : `round ${number + 1} of ${rounds}`)
-    }
+    const measured = await measureAt(database, load, say, network.through)
+    return { ...measured, network: { milliseconds, seen: network.seen } }
   } finally {
-    client.kill()
+    network.close()
   }
-  return seen
+}
+
+async function measureAt(
+  database: BenchDatabase,
+  load: Load,
+  say: (line: string) => void,
+  through = (address: Target): Target => address,
+): Promise<Section> {
+  const { embedded, tenantId } = database
+  const superuser = through(embedded.target('superuser'))
+  const endpoints: Record<Kind, Endpoint> = {
+    guarded: await openGuarded(through(embedded.target('app')), through(embedded.target('identity'))),
+    named: await openPlain(superuser, tenantId, true),
+    unnamed: await openPlain(superuser, tenantId, false),
+  }
+  const measured = await measure(endpoints, database, load, say)
+  for (const kind of kinds) await endpoints[kind].close()
+  return { measured }
 }
 
 /** Round trips to the database of one request whose caller and statement are known, counted by a proxy on the wire. */
-async function countTrips({ embedded, token, tenantId }: BenchDatabase): Promise<Record<string, number>> {
-  const trips: Record<string, number> = {}
+async function countTrips({ embedded, token, tenantId }: BenchDatabase): Promise<Record<Verb, Record<Kind, number>>> {
+  const trips = { GET: {}, PATCH: {} } as Record<Verb, Record<Kind, number>>
   for (const kind of kinds) {
     const wire = await startWireProxy(embedded.target(kind === 'guarded' ? 'app' : 'superuser'))
     const endpoint =
       kind === 'guarded'
         ? await openGuarded(wire.address, embedded.target('identity'))
-        : await openPlain(wire.address, tenantId)
+        : await openPlain(wire.address, tenantId, kind === 'named')
     for (const method of verbs) {
       for (let again = 0; again < 4; again++) {
         wire.reset()
@@ -117,7 +107,7 @@ async function countTrips({ embedded, token, tenantId }: BenchDatabase): Promise
         })
         if (response.status !== 200) throw new Error(`${kind} ${method}: ${response.status}`)
         await response.text()
-        trips[`${kind} ${method}`] = wire.counts.roundTrips
+        trips[method][kind] = wire.counts.roundTrips
       }
     }
     await endpoint.close()

@@ -1,15 +1,16 @@
-import type { RoundResult } from './load.ts'
+import { type Kind, kinds, type Load, type Measured, type Seen, type Verb, verbs } from './rounds.ts'
 
-/** One round, with the CPU time of a request in µs: of the server's process, and of all of PostgreSQL's. */
-type Seen = RoundResult & { readonly serverCpu: number; readonly databaseCpu: number | undefined }
-export type Measured = { readonly guarded: Seen[]; readonly plain: Seen[] }
+/** One run over all endpoints; `network` when there was one between server and database, in milliseconds. */
+export type Section = {
+  readonly measured: Measured
+  readonly network?: { readonly milliseconds: number; readonly seen: number }
+}
 
 type Report = {
-  readonly measured: Readonly<Record<'GET' | 'PATCH', Measured>>
-  /** `guarded GET` → round trips of one request */
-  readonly trips: Readonly<Record<string, number>>
-  readonly rounds: number
-  readonly connections: number
+  readonly sections: readonly Section[]
+  /** round trips of one request */
+  readonly trips: Readonly<Record<Verb, Readonly<Record<Kind, number>>>>
+  readonly load: Load
   readonly cores: number
   readonly json: boolean
 }
@@ -20,50 +21,80 @@ const measures: Record<string, (one: Seen) => number | undefined> = {
   'p99, ms': (one) => one.p99,
   'CPU of the server a request, µs': (one) => one.serverCpu,
   'CPU of PostgreSQL a request, µs': (one) => one.databaseCpu,
+  'a second by the server’s CPU alone': (one) => 1e6 / one.serverCpu,
+}
+const baselines = ['named', 'unnamed'] as const
+
+type Ratio = { readonly ratio: number; readonly lowest: number; readonly highest: number }
+type Line = {
+  readonly name: string
+  /** median of each endpoint */
+  readonly medians: Readonly<Record<Kind, number>>
+  /** guarded by that endpoint, round by round */
+  readonly ratios: Readonly<Record<(typeof baselines)[number], Ratio>>
 }
 
-/** Prints medians, and the ratio of each round with the lowest and the highest. */
-export function report({ measured, trips, rounds, connections, cores, json }: Report): void {
-  const rows = (['GET', 'PATCH'] as const).flatMap((method) =>
-    Object.entries(measures).flatMap(([name, of]) => {
-      const guarded = measured[method].guarded.map(of)
-      const plain = measured[method].plain.map(of)
-      if (![...guarded, ...plain].every((value) => value !== undefined)) return []
-      const ratios = guarded.map((value, index) => Number(value) / Number(plain[index])).sort((a, b) => a - b)
-      return [
-        {
-          method,
-          name,
-          guarded: median(guarded),
-          plain: median(plain),
-          ratio: median(ratios),
-          lowest: ratios[0] ?? 0,
-          highest: ratios.at(-1) ?? 0,
-        },
-      ]
-    }),
-  )
+/** Prints medians, and the median of the rounds' ratios with the lowest and the highest. */
+export function report({ sections, trips, load, cores, json }: Report): void {
+  const tables = sections.map((section) => ({
+    network: section.network,
+    GET: linesOf(section.measured.GET),
+    PATCH: linesOf(section.measured.PATCH),
+  }))
   if (json) {
-    console.log(JSON.stringify({ rounds, connections, cores, measures: rows, roundTrips: trips }))
+    console.log(JSON.stringify({ ...load, cores, sections: tables, roundTrips: trips }))
     return
   }
   console.log(
-    `\nguarded against plain, ${rounds} rounds in turns, ${connections} connections, ${cores} cores for client, server and PostgreSQL together; medians, ratio with lowest and highest round`,
+    `\n${load.rounds} rounds in turns, ${load.connections} connections, ${cores} cores for client, server and PostgreSQL together; medians; guarded by named and by unnamed with lowest and highest round`,
   )
-  for (const method of ['GET', 'PATCH'] as const) {
-    console.log(`\n${method === 'GET' ? 'read' : 'write'}${' '.repeat(34)} guarded     plain`)
-    for (const { name, guarded, plain, ratio, lowest, highest } of rows.filter((row) => row.method === method)) {
-      console.log(
-        `  ${name.padEnd(32)} ${guarded.toFixed(2).padStart(9)} ${plain.toFixed(2).padStart(9)}   ratio ${ratio.toFixed(2)} (${lowest.toFixed(2)}–${highest.toFixed(2)})`,
-      )
-    }
+  for (const { network, ...table } of tables) {
     console.log(
-      `  ${'round trips to PostgreSQL'.padEnd(32)} ${String(trips[`guarded ${method}`]).padStart(9)} ${String(trips[`plain ${method}`]).padStart(9)}`,
+      network === undefined
+        ? '\nPostgreSQL beside the server'
+        : `\nPostgreSQL ${network.milliseconds} ms away (a trivial query takes ${network.seen.toFixed(2)} ms)`,
     )
+    for (const verb of verbs) printTable(verb, table[verb], trips[verb])
   }
 }
 
-function median(values: readonly (number | undefined)[]): number {
-  const sorted = values.map(Number).sort((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)] ?? 0
+function printTable(verb: Verb, lines: readonly Line[], trips: Readonly<Record<Kind, number>>): void {
+  const cells = (values: Readonly<Record<Kind, number>>, digits: number): string =>
+    kinds.map((kind) => values[kind].toFixed(digits).padStart(10)).join('')
+  const heads = kinds.map((kind) => kind.padStart(10)).join('')
+  console.log(`\n${(verb === 'GET' ? 'read' : 'write').padEnd(36)}${heads}   by named           by unnamed`)
+  for (const { name, medians, ratios } of lines) {
+    const shown = baselines.map((kind) => {
+      const { ratio, lowest, highest } = ratios[kind]
+      return `${ratio.toFixed(2)} (${lowest.toFixed(2)}–${highest.toFixed(2)})`.padEnd(19)
+    })
+    console.log(`  ${name.padEnd(34)}${cells(medians, 2)}   ${shown.join('').trimEnd()}`)
+  }
+  console.log(`  ${'round trips to PostgreSQL'.padEnd(34)}${cells(trips, 0)}`)
+}
+
+function linesOf(measured: Readonly<Record<Kind, readonly Seen[]>>): Line[] {
+  return Object.entries(measures).flatMap(([name, of]) => {
+    const values = {} as Record<Kind, number[]>
+    for (const kind of kinds) values[kind] = measured[kind].map((seen) => of(seen) ?? Number.NaN)
+    // where the system does not account for processes
+    if (kinds.some((kind) => values[kind].some(Number.isNaN))) return []
+    const medians = {} as Record<Kind, number>
+    for (const kind of kinds) medians[kind] = median(values[kind])
+    const ratios = {} as Record<(typeof baselines)[number], Ratio>
+    for (const kind of baselines) ratios[kind] = ratioOf(values.guarded, values[kind])
+    return [{ name, medians, ratios }]
+  })
+}
+
+function ratioOf(guarded: readonly number[], plain: readonly number[]): Ratio {
+  const ratios = guarded.map((value, round) => value / (plain[round] ?? Number.NaN)).sort((a, b) => a - b)
+  return { ratio: median(ratios), lowest: ratios[0] ?? Number.NaN, highest: ratios.at(-1) ?? Number.NaN }
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const at = (index: number): number => sorted[index] ?? Number.NaN
+  const middle = Math.floor(sorted.length / 2)
+  return sorted.length % 2 === 1 ? at(middle) : (at(middle - 1) + at(middle)) / 2
 }
