@@ -29,6 +29,10 @@ export type HoldfastConfig<M extends Manifest = Manifest> = {
       readonly database: ConnectionTarget
       /** connections, 10 if left out */
       readonly poolSize?: number
+      /** Most rows of one answer, 10,000 if left out; more are refused: `too_many_rows`. */
+      readonly maxRows?: number
+      /** Most bytes of the answers of one round trip, 64 MiB if left out; more are refused: `answer_too_large`. */
+      readonly maxAnswerBytes?: number
       readonly pool?: never
     }
   | {
@@ -36,6 +40,8 @@ export type HoldfastConfig<M extends Manifest = Manifest> = {
       readonly pool: Pool
       readonly database?: never
       readonly poolSize?: never
+      readonly maxRows?: never
+      readonly maxAnswerBytes?: never
     }
 )
 
@@ -89,7 +95,7 @@ export async function createHoldfast<const M extends Manifest>(config: HoldfastC
   await loadKernel()
   // before anything is connected
   parseManifest(config.manifest)
-  const pool = config.pool ?? (await openPool(config.database, config.poolSize ?? DEFAULT_POOL_SIZE))
+  const pool = config.pool ?? (await openPool(config))
   const onError = config.onError ?? (() => undefined)
   const guard = createGuard({
     // no route of an application runs as the identity role
@@ -136,9 +142,12 @@ function ofToken(token: string): Credential {
   return { kind: 'session', transport: 'bearer', hash }
 }
 
+type OwnPool = Extract<HoldfastConfig, { pool?: never }>
+
 /** Row-level security holds neither superusers nor owners: only the role made for this may lead in (CWE-250, ASVS 13.2.2). */
-async function openPool(connection: ConnectionTarget, size: number): Promise<Pool> {
-  const pool = await createPool({ connection, size, applicationName: 'holdfast' })
+async function openPool({ database, poolSize, maxRows, maxAnswerBytes }: OwnPool): Promise<Pool> {
+  const size = poolSize ?? DEFAULT_POOL_SIZE
+  const pool = await createPool({ connection: database, size, applicationName: 'holdfast', maxRows, maxAnswerBytes })
   try {
     const { role, isAbove } = await readLogin(pool)
     if (role === 'holdfast_app' && !isAbove) return pool

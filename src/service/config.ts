@@ -31,6 +31,8 @@ export type Config = {
         readonly identityUrl: string
         readonly dataDirectory: string
       }
+  /** How much the database may answer at once. */
+  readonly answers: { readonly maxRows: number; readonly maxAnswerBytes: number }
   /** Nothing where the embedded database's own key is to be used. */
   readonly key: Buffer | undefined
   readonly identity: IdentitySettings
@@ -158,6 +160,7 @@ function compose(found: ReadonlyMap<string, Found>): Config {
       metricsPortChosen: found.get('http.metrics_port')?.from !== 'the default',
     },
     database: databaseOf(found),
+    answers: { maxRows: get('database.max_rows'), maxAnswerBytes: get('database.max_answer_bytes') },
     key: keyText === undefined ? undefined : Buffer.from(keyText, 'base64url'),
     identity,
     mail: section(found, 'mail', [], parseMailSettings),

@@ -37,7 +37,7 @@ export async function openDatabase(config: Config, log: (line: string) => void):
 }
 
 async function openEmbedded(
-  { database, tenancy, application }: Config,
+  { database, answers, tenancy, application }: Config,
   log: (line: string) => void,
 ): Promise<ServiceDatabase> {
   const embedded = await startEmbedded({ dataDirectory: database.dataDirectory, log })
@@ -48,7 +48,7 @@ async function openEmbedded(
       roleGrants: tenancy.roles,
       log,
     })
-    const pools = await openPools(embedded.target('app'), embedded.target('identity'))
+    const pools = await openPools(embedded.target('app'), embedded.target('identity'), answers)
     return await assemble(pools, embedded, application)
   } catch (error) {
     await embedded.stop()
@@ -57,11 +57,11 @@ async function openEmbedded(
 }
 
 async function openExternal(
-  { tenancy, application }: Config,
+  { answers, tenancy, application }: Config,
   { appUrl, identityUrl }: { appUrl: string; identityUrl: string },
   log: (line: string) => void,
 ): Promise<ServiceDatabase> {
-  const pools = await openPools({ url: appUrl }, { url: identityUrl })
+  const pools = await openPools({ url: appUrl }, { url: identityUrl }, answers)
   try {
     await refuseWrongRoles(pools)
     const { pending } = await migrationStatus(pools.identity, ownMigrations, application?.migrations)
@@ -101,9 +101,13 @@ async function refuseWrongRoles({ app, identity }: ServiceDatabase['pools']): Pr
   }
 }
 
-async function openPools(app: ConnectionTarget, identity: ConnectionTarget): Promise<ServiceDatabase['pools']> {
+async function openPools(
+  app: ConnectionTarget,
+  identity: ConnectionTarget,
+  answers: Config['answers'],
+): Promise<ServiceDatabase['pools']> {
   const open = (connection: ConnectionTarget, applicationName: string) =>
-    createPool({ connection, size: POOL_SIZE, applicationName })
+    createPool({ connection, size: POOL_SIZE, applicationName, ...answers })
   const [first, second] = await Promise.allSettled([open(app, 'holdfast app'), open(identity, 'holdfast identity')])
   if (first.status === 'fulfilled' && second.status === 'fulfilled') return { app: first.value, identity: second.value }
   for (const each of [first, second]) if (each.status === 'fulfilled') await each.value.close()

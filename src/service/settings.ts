@@ -112,6 +112,22 @@ export const settings: readonly Setting[] = [
     help: 'the same database, as holdfast_identity',
   },
   {
+    path: 'database.max_rows',
+    env: 'HOLDFAST_MAX_ROWS',
+    schema: Type.Integer({ minimum: 1_000, maximum: 1_000_000 }),
+    fallback: 10_000,
+    allowed: 'a whole number from 1000 to 1000000',
+    help: 'most rows of one answer of the database; a statement with more is refused and its unit rolled back',
+  },
+  {
+    path: 'database.max_answer_bytes',
+    env: 'HOLDFAST_MAX_ANSWER_BYTES',
+    schema: Type.Integer({ minimum: 65_536, maximum: 1_073_741_824 }),
+    fallback: 67_108_864,
+    allowed: 'a whole number of bytes from 65536 to 1073741824',
+    help: 'most bytes of the answers of one round trip to the database; beyond, its connection is given up',
+  },
+  {
     path: 'identity.key',
     env: 'HOLDFAST_KEY',
     schema: Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' }),

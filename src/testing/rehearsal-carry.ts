@@ -30,7 +30,7 @@ export function createRehearsalCarry(): Carry {
     if (load.opening === undefined && load.queries.length === 1 && load.queries[0]?.statement === rollbackStatement) {
       const end = await connection.fly([undo, release])
       if ('cause' in end || end.failure !== undefined) return { ...end, surprise: undefined }
-      return { results: [], status: 'I', failure: undefined, surprise: undefined }
+      return { results: [], excess: undefined, status: 'I', failure: undefined, surprise: undefined }
     }
     const before: Query[] = []
     if (load.opening !== undefined) {
@@ -46,9 +46,10 @@ export function createRehearsalCarry(): Carry {
         : { ...end.failure, index: Math.max(-1, Math.min(index, load.queries.length)) }
     if ('cause' in end) return { ...end, failure }
     const results = end.results.slice(before.length, before.length + load.queries.length)
-    if (failure !== undefined) return { results, status: 'E', failure, surprise: undefined }
+    const excess = end.excess === undefined ? undefined : end.excess - before.length
+    if (failure !== undefined) return { results, excess, status: 'E', failure, surprise: undefined }
     const tags = end.tags.slice(before.length, before.length + load.queries.length)
     const surprise = surpriseOf({ ...load, commit: false }, tags, end.status)
-    return { results, status: load.commit ? 'I' : 'T', failure: undefined, surprise }
+    return { results, excess, status: load.commit ? 'I' : 'T', failure: undefined, surprise }
   }
 }

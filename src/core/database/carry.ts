@@ -16,6 +16,8 @@ export type Load = {
 /** How a load ended, counted in the caller's queries: failure index -1 is the opening, `queries.length` the commit. */
 export type LoadEnd = {
   readonly results: readonly Result[]
+  /** The first query that answered with more rows than are kept. The server knows nothing of it, and went on. */
+  readonly excess: number | undefined
   readonly status: FlightEnd['status']
   readonly failure: FlightEnd['failure']
   /** The server ended or began a transaction that nobody here asked for. */
@@ -38,8 +40,14 @@ export const carryFlight: Carry = async (connection, load) => {
   if (load.implicit) {
     const end = await connection.fly(load.queries)
     if ('cause' in end) return end
-    const { results, status, failure, tags } = end
-    return { results, status, failure, surprise: failure === undefined ? surpriseOf(load, tags, status) : undefined }
+    const { results, excess, status, failure, tags } = end
+    return {
+      results,
+      excess,
+      status,
+      failure,
+      surprise: failure === undefined ? surpriseOf(load, tags, status) : undefined,
+    }
   }
   const queries = [...load.queries]
   const before = load.opening === undefined ? 0 : 1
@@ -51,6 +59,7 @@ export const carryFlight: Carry = async (connection, load) => {
   const count = load.queries.length
   return {
     results: end.results.slice(before, before + count),
+    excess: end.excess === undefined ? undefined : end.excess - before,
     status: end.status,
     failure,
     surprise: failure === undefined ? surpriseOf(load, end.tags.slice(before), end.status) : undefined,

@@ -9,6 +9,10 @@ import type { RoleName } from './roles.ts'
 import { type SessionTimes, judgeStartup, startupCheck, startupOptions } from './startup.ts'
 import type { Query } from './statement.ts'
 
+/** Rows of one answer: a page has some hundreds, and every row is an object in memory (CWE-770). */
+const defaultMaxRows = 10_000
+/** Bytes of the answers of one round trip: some hundreds of such answers at once fit into a process (CWE-770). */
+const defaultMaxAnswerBytes = 64 * 1024 * 1024
 /** A server that does not take leave in this time is left without. */
 const closeTimeoutMs = 1_000
 
@@ -18,6 +22,10 @@ export type ConnectionOptions = SessionTimes & {
   readonly applicationName: string
   readonly connectTimeoutMs: number
   readonly statementLimit: number
+  /** Most rows of one answer; 10,000 if left out. */
+  readonly maxRows?: number | undefined
+  /** Most bytes of the answers of one round trip; 64 MiB if left out. More of them, and the connection is given up. */
+  readonly maxAnswerBytes?: number | undefined
   /** Role to take on after signing in, for the migrator alone. */
   readonly role?: RoleName
 }
@@ -32,6 +40,11 @@ export class Connection {
   readonly #onEnd: (connection: Connection) => void
   #flight: Flight | undefined
   #ended: Error | undefined
+  /** Bytes that may still come before the answer is too large. */
+  #bytesLeft = 0
+  readonly #maxAnswerBytes: number
+  /** Most rows of one answer. */
+  readonly maxRows: number
   /** Set by the pool: when this connection should be replaced, in its clock's milliseconds. */
   expiresAt = Number.POSITIVE_INFINITY
   /** Set by the pool: up to which change of the schema its prepared statements are good. */
@@ -41,12 +54,15 @@ export class Connection {
   private constructor(
     client: pg.Client,
     dialect: Dialect,
-    statementLimit: number,
+    o: ConnectionOptions,
     onEnd: (connection: Connection) => void,
   ) {
     this.#client = client
     this.dialect = dialect
-    this.#statements = new KnownStatements(statementLimit)
+    this.maxRows = o.maxRows ?? defaultMaxRows
+    this.#maxAnswerBytes = o.maxAnswerBytes ?? defaultMaxAnswerBytes
+    this.#bytesLeft = this.#maxAnswerBytes
+    this.#statements = new KnownStatements(o.statementLimit)
     this.#onEnd = onEnd
     client.on('error', (error) => this.#end(error))
     client.on('end', () => this.#end(new Error('the connection was closed')))
@@ -54,6 +70,7 @@ export class Connection {
     wire.on('parseComplete', () => this.#flight?.handleParseComplete())
     wire.on('noData', () => this.#flight?.handleNoData())
     wire.on('copyOutResponse', () => this.#flight?.handleCopyData())
+    wire.stream.on('data', (chunk: Buffer) => this.#count(chunk.length))
     wire.on('readyForQuery', (message: { status: TransactionStatus }) => this.#flight?.end(message.status))
   }
 
@@ -88,7 +105,7 @@ export class Connection {
       const { rows } = await client.query<Record<string, unknown>>(startupCheck)
       const version = judgeStartup(rows[0] ?? {})
       if (o.role !== undefined) await client.query(`SET ROLE ${o.role}`)
-      return new Connection(client, version.dialect, o.statementLimit, onEnd)
+      return new Connection(client, version.dialect, o, onEnd)
     } catch (error) {
       void client.end().catch(ignore)
       if (error instanceof DatabaseError) throw error
@@ -99,6 +116,22 @@ export class Connection {
   /** The session's own client, for the sequential path. */
   get client(): pg.Client {
     return this.#client
+  }
+
+  /** What ended it. */
+  get ended(): Error | undefined {
+    return this.#ended
+  }
+
+  /** The answers of a round trip are counted from here on. */
+  countAnswer(): void {
+    this.#bytesLeft = this.#maxAnswerBytes
+  }
+
+  /** A message is put together in memory before it is told, so bytes are counted as they arrive. */
+  #count(bytes: number): void {
+    this.#bytesLeft -= bytes
+    if (this.#bytesLeft < 0 && this.#ended === undefined) this.#end(new DatabaseError('answer_too_large'))
   }
 
   get isUsable(): boolean {
@@ -129,8 +162,9 @@ export class Connection {
       needed.add(statement.name)
     }
     const closes = this.#statements.takeClosing(needed, added)
+    this.countAnswer()
     return new Promise((resolve) => {
-      const flight = new Flight(closes, steps, this.#statements, (end) => {
+      const flight = new Flight(closes, steps, this.#statements, this.maxRows, (end) => {
         if (this.#flight !== flight) return
         this.#flight = undefined
         if (!(end instanceof Error)) return resolve(end)

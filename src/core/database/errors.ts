@@ -4,6 +4,9 @@
  */
 export const databaseErrors = {
   statement_failed: { status: 500, message: 'The database refused a statement.' },
+  statement_timeout: { status: 503, message: 'A statement took too long and was cancelled.' },
+  too_many_rows: { status: 500, message: 'A statement answered with more rows than are accepted.' },
+  answer_too_large: { status: 500, message: 'An answer of the database was larger than is accepted.' },
   serialization_failure: { status: 503, message: 'The work kept colliding with other work. Try again.' },
   connection_lost: { status: 503, message: 'The connection to the database was lost before anything was committed.' },
   commit_ambiguous: { status: 503, message: 'The connection was lost during commit: it may or may not have happened.' },

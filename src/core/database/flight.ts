@@ -11,9 +11,13 @@ export type FlightStep = WireStep & { known: KnownStatement | undefined }
 /** Transaction status of ReadyForQuery: idle, in a transaction, in a failed one. */
 export type TransactionStatus = 'I' | 'T' | 'E'
 
-/** How a flight ended. `tags` are the command tags of the steps that completed. */
+/**
+ * How a flight ended. `tags` are the command tags of the steps that completed; `excess` is the first step that answered
+ * with more rows than are kept: its result is not whole.
+ */
 export type FlightEnd = {
   readonly results: readonly Result[]
+  readonly excess: number | undefined
   readonly tags: readonly string[]
   readonly status: TransactionStatus
   readonly failure: { readonly report: ServerReport; readonly index: number } | undefined
@@ -27,6 +31,7 @@ export class Flight implements Submittable {
   readonly #closes: readonly string[]
   readonly #steps: readonly FlightStep[]
   readonly #statements: KnownStatements
+  readonly #maxRows: number
   readonly #settle: (end: FlightEnd | Error) => void
   readonly #results: Result[] = []
   readonly #tags: string[] = []
@@ -36,20 +41,24 @@ export class Flight implements Submittable {
   /** Index of the next step whose Parse is unanswered. */
   #parsed = 0
   #failure: FlightEnd['failure']
+  #excess: number | undefined
   #submitted = false
 
   /**
+   * @param maxRows - rows kept of one step: those beyond are read off the wire and dropped
    * @param settle - called exactly once: with the end, or with an Error after which the connection is not usable
    */
   constructor(
     closes: readonly string[],
     steps: readonly FlightStep[],
     statements: KnownStatements,
+    maxRows: number,
     settle: (end: FlightEnd | Error) => void,
   ) {
     this.#closes = closes
     this.#steps = steps
     this.#statements = statements
+    this.#maxRows = maxRows
     this.#settle = settle
   }
 
@@ -91,6 +100,11 @@ export class Flight implements Submittable {
   handleDataRow(message: { readonly fields: readonly (string | null)[] }): void {
     const reader = this.#described ? this.#reader : this.#steps[this.#tags.length]?.known?.reader
     if (reader === undefined || reader === null) return this.#surprise('DataRow')
+    // The server goes on to COMMIT whatever is thought of its rows here: reading on is how its end is known (CWE-770).
+    if (this.#rows.length >= this.#maxRows) {
+      this.#excess ??= this.#tags.length
+      return
+    }
     try {
       this.#rows.push(readRow(reader, message.fields))
     } catch (error) {
@@ -125,7 +139,7 @@ export class Flight implements Submittable {
   /** The connection's owner tells: after an error `pg` no longer does. */
   end(status: TransactionStatus): void {
     if (this.#failure === undefined && this.#tags.length !== this.#steps.length) return this.#surprise('ReadyForQuery')
-    this.#settle({ results: this.#results, tags: this.#tags, status, failure: this.#failure })
+    this.#settle({ results: this.#results, excess: this.#excess, tags: this.#tags, status, failure: this.#failure })
   }
 
   handleReadyForQuery(): void {}

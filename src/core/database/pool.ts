@@ -22,6 +22,10 @@ export type PoolOptions = {
   readonly statementTimeoutMs?: number
   readonly transactionTimeoutMs?: number
   readonly acquireTimeoutMs?: number
+  /** Most rows of one answer, 10,000 if left out; a unit with a larger one is rolled back: `too_many_rows`. */
+  readonly maxRows?: number | undefined
+  /** Most bytes of the answers of one round trip, 64 MiB if left out; beyond, the connection is given up: `answer_too_large`. */
+  readonly maxAnswerBytes?: number | undefined
   readonly mode?: 'flight' | 'sequential'
   /** Role to take on after signing in, for the migrator alone: login roles are what they are. */
   readonly role?: RoleName
@@ -58,8 +62,8 @@ export type Pool = {
   readonly stats: PoolStats
 }
 
-/** A statement may take as long as a transaction. */
-const defaultStatementTimeoutMs = 5_000
+/** Shorter than a transaction, so that the database cancels a statement and the connection is kept. */
+const defaultStatementTimeoutMs = 4_000
 /** A transaction lives at most 5 s: longer ones hold back revocations and clean-up. */
 const defaultTransactionTimeoutMs = 5_000
 /** Longer than most bursts last, shorter than clients wait. */
@@ -107,6 +111,10 @@ class ConnectionPool implements Pool {
 
   constructor(o: PoolOptions) {
     if (!Number.isInteger(o.size) || o.size < 1) throw new RangeError('a pool needs at least one connection')
+    for (const most of [o.maxRows, o.maxAnswerBytes]) {
+      if (most !== undefined && !(Number.isSafeInteger(most) && most >= 1))
+        throw new RangeError('a limit is at least one')
+    }
     this.#options = o
     const statementTimeoutMs = o.statementTimeoutMs ?? defaultStatementTimeoutMs
     this.#connecting = {
@@ -115,6 +123,8 @@ class ConnectionPool implements Pool {
       connectTimeoutMs,
       statementLimit,
       statementTimeoutMs,
+      maxRows: o.maxRows,
+      maxAnswerBytes: o.maxAnswerBytes,
       idleInTransactionTimeoutMs: 2 * (o.transactionTimeoutMs ?? defaultTransactionTimeoutMs),
       ...(o.role === undefined ? {} : { role: o.role }),
     }

@@ -19,11 +19,14 @@ export const carrySequentially: Carry = async (connection, load) => {
   const results: Result[] = []
   const tags: string[] = []
   let index = -1
+  let excess: number | undefined
+  connection.countAnswer()
   try {
     if (load.opening !== undefined) await run(connection, { statement: load.opening, values: [] })
     for (const query of load.queries) {
       index++
       const { result, tag } = await run(connection, query)
+      if (result.rows.length > connection.maxRows) excess ??= index
       results.push(result)
       tags.push(tag)
     }
@@ -33,7 +36,7 @@ export const carrySequentially: Carry = async (connection, load) => {
     return fail(connection, load.implicit, results, index, error as Error)
   }
   const status = statusOf(connection)
-  return { results, status, failure: undefined, surprise: surpriseOf(load, tags, status) }
+  return { results, excess, status, failure: undefined, surprise: surpriseOf(load, tags, status) }
 }
 
 async function run(connection: Connection, { statement, values }: Query): Promise<{ result: Result; tag: string }> {
@@ -57,12 +60,12 @@ async function fail(
   const failure: FlightEnd['failure'] = report === undefined ? undefined : { index, report }
   if (failure === undefined || failure.report.severity !== 'ERROR') {
     connection.destroy(error)
-    return { cause: error, submitted: true, failure }
+    return { cause: connection.ended ?? error, submitted: true, failure }
   }
   // The answer to the failed statement ends with ReadyForQuery, which `pg` takes before the next query starts.
   if (implicit) await run(connection, { statement: rollbackStatement, values: [] })
   const status = implicit ? statusOf(connection) : 'E'
-  return { results, status, failure, surprise: undefined }
+  return { results, excess: undefined, status, failure, surprise: undefined }
 }
 
 function statusOf(connection: Connection): TransactionStatus {

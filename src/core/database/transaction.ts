@@ -24,7 +24,10 @@ export type Transaction = {
    * Sends queries as one flight: one round trip. With `commit` the transaction is committed in the same one.
    *
    * @throws StatementError when one query fails: the rest, COMMIT included, did not run; everything is rolled back
-   * @throws DatabaseError `connection_lost`, `commit_ambiguous`, `transaction_timeout`, `value_invalid`, `protocol_surprise`
+   * @throws DatabaseError `too_many_rows` when one answers with more rows than the pool accepts: everything is rolled
+   * back – but for a transaction that writes and was committed in this very flight, which the message then says
+   * @throws DatabaseError `connection_lost`, `commit_ambiguous`, `transaction_timeout`, `answer_too_large`,
+   * `value_invalid`, `protocol_surprise`
    */
   send(queries: readonly Query[], o?: { readonly commit?: boolean }): Promise<Result[]>
   /** Sends one query. @throws as `send` */
@@ -62,6 +65,7 @@ const retriable = new Set(['40001', '40P01'])
 /** The server knows another set of prepared names than we do. */
 const lostBookkeeping = new Set(['26000', '42P05'])
 const ambiguous = '40003'
+const queryCanceled = '57014'
 const featureNotSupported = '0A000'
 /** SQLSTATEs of our own: the caller may not. A denial ends the transaction, whatever surrounds it. */
 const denial = 'KH'
@@ -96,7 +100,7 @@ export class PooledTransaction implements Transaction {
   /** Savepoints that are open. */
   #depth = 0
   /** A statement failed under a savepoint: nothing more is sent until that is undone. */
-  #undoFirst: StatementError | undefined
+  #undoFirst: DatabaseError | undefined
 
   constructor(connection: Connection, host: TransactionHost, options: TransactionOptions) {
     this.#connection = connection
@@ -162,6 +166,7 @@ export class PooledTransaction implements Transaction {
     if (end.failure !== undefined) throw await this.#fail(end.failure, end.status, load)
     if (end.surprise !== undefined)
       throw this.#break(new DatabaseError('protocol_surprise', `Protocol: ${end.surprise}.`))
+    if (end.excess !== undefined) throw await this.#refuseRows(end.excess, commit)
     if (commit) this.#finish('committed')
     else this.#state = 'open'
     return [...end.results]
@@ -253,17 +258,31 @@ export class PooledTransaction implements Transaction {
       this.#host.forgetStatements()
     }
     if (report.sqlstate === ambiguous) return this.#break(new StatementError('commit_ambiguous', index, report))
-    const error = new StatementError(
-      retriable.has(report.sqlstate) ? 'serialization_failure' : 'statement_failed',
-      index,
-      report,
-    )
+    const error = new StatementError(codeOf(report.sqlstate), index, report)
     if (this.#depth > 0 && status === 'E' && this.#endsAtSavepoint(report.sqlstate)) {
       this.#undoFirst = error
       return error
     }
     this.#failure = error
     if (status === 'I') this.#finish('rolled back')
+    else await this.#sendRollback()
+    return this.#failure
+  }
+
+  /** The answer is not given out by halves, and what led to it does not stay – unless its COMMIT was on board. */
+  async #refuseRows(index: number, commit: boolean): Promise<DatabaseError> {
+    const { maxRows } = this.#connection
+    const done = commit && this.#options.readOnly !== true ? ' The transaction was committed with it.' : ''
+    const error = new DatabaseError(
+      'too_many_rows',
+      `Query ${index} answered with more than ${maxRows} rows: read them a page at a time, by LIMIT and the key of the last row.${done}`,
+    )
+    if (this.#depth > 0) {
+      this.#undoFirst = error
+      return error
+    }
+    this.#failure = error
+    if (commit) this.#finish('committed')
     else await this.#sendRollback()
     return this.#failure
   }
@@ -299,6 +318,7 @@ export class PooledTransaction implements Transaction {
       return new DatabaseError('commit_ambiguous', undefined, loss.cause)
     }
     if (this.#timedOut) return new DatabaseError('transaction_timeout')
+    if (loss.cause instanceof DatabaseError && loss.cause.code === 'answer_too_large') return loss.cause
     return new DatabaseError('connection_lost', undefined, loss.cause)
   }
 
@@ -326,6 +346,11 @@ export class PooledTransaction implements Transaction {
     clearTimeout(this.#timer)
     this.#host.release(this.#connection)
   }
+}
+
+function codeOf(sqlstate: string): 'serialization_failure' | 'statement_timeout' | 'statement_failed' {
+  if (retriable.has(sqlstate)) return 'serialization_failure'
+  return sqlstate === queryCanceled ? 'statement_timeout' : 'statement_failed'
 }
 
 /** One name stands for one text: there are as many as savepoints nest. */

@@ -184,6 +184,150 @@ for (const backend of backendNames) {
         expect(await stored()).toHaveLength(1)
       })
 
+      describe('an answer has a bound', () => {
+        const narrow = async (more: Partial<PoolOptions> = {}): Promise<Pool> => {
+          await pool.close()
+          const limits = { maxRows: 3, maxAnswerBytes: 100_000, ...more }
+          pool = await createPool({
+            connection: database.target('app'),
+            size: 1,
+            applicationName: 'narrow',
+            ...options,
+            ...limits,
+          })
+          return pool
+        }
+        const count = (n: number): Query =>
+          query('count', 'SELECT n FROM pg_catalog.generate_series(1, $1::INT4) AS s(n)', n)
+        const refused = { code: 'too_many_rows', status: 500 }
+
+        test('as many rows as allowed are given out', async () => {
+          const [answer] = await (await narrow()).transaction((t) => t.send([count(3)], { commit: true }))
+          expect(answer?.rows).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }])
+        })
+        test('one row more: rolled back, the connection kept, said how to page', async () => {
+          await narrow()
+          const attempt = pool.transaction(async (t) => {
+            await t.send([insert(1)])
+            await t.send([insert(2), count(4), insert(3)])
+          })
+          await expect(attempt).rejects.toMatchObject({
+            ...refused,
+            message: expect.stringMatching(/^Query 1 answered with more than 3 rows: .*LIMIT.* row\.$/) as unknown,
+          })
+          expect(await stored()).toEqual([])
+          expect(pool.stats).toMatchObject({ created: 1, destroyed: 0, idle: 1 })
+        })
+        test('rows of RETURNING count too', async () => {
+          await narrow()
+          const many = query(
+            'many',
+            'INSERT INTO public.items (id) SELECT n FROM pg_catalog.generate_series(1, 4) AS s(n) RETURNING id',
+          )
+          await expect(pool.transaction((t) => t.query(many.statement))).rejects.toMatchObject(refused)
+          expect(await stored()).toEqual([])
+        })
+        test('swallowed, it is no success', async () => {
+          await narrow()
+          const attempt = pool.transaction(async (t) => {
+            await t.send([insert(1)])
+            await t.send([count(4)]).catch(() => undefined)
+          })
+          await expect(attempt).rejects.toMatchObject(refused)
+          expect(await stored()).toEqual([])
+        })
+        test('under a savepoint that alone is undone, even where it is swallowed', async () => {
+          await narrow()
+          await pool.transaction(async (t) => {
+            await t.send([insert(1)])
+            await expect(
+              t.savepoint(async () => {
+                await t.send([insert(2), count(9)]).catch(() => undefined)
+              }),
+            ).rejects.toMatchObject(refused)
+            await t.send([insert(3)])
+          })
+          expect(await stored()).toHaveLength(2)
+        })
+        test('with COMMIT on board the answer is refused and the message says what stands', async () => {
+          await narrow()
+          const write = pool.transaction((t) => t.send([insert(1), count(4)], { commit: true }))
+          await expect(write).rejects.toMatchObject({
+            ...refused,
+            message: expect.stringMatching(/committed with it\.$/) as unknown,
+          })
+          expect(await stored()).toHaveLength(1)
+          const read = pool.transaction((t) => t.send([count(4)], { commit: true }), { readOnly: true })
+          await expect(read).rejects.toMatchObject({
+            ...refused,
+            message: expect.not.stringContaining('committed') as unknown,
+          })
+          expect(pool.stats).toMatchObject({ destroyed: 0, idle: 1 })
+        })
+        test.each([
+          ['one huge row', 'SELECT pg_catalog.repeat($1::TEXT, 10000000) AS wide', 'x'],
+          ['rows without end', 'SELECT pg_catalog.generate_series(1, 1000000000) AS n, $1::TEXT AS x', 'x'],
+        ])('%s: abandoned before it is in memory, and the pool goes on', async (_, text, value) => {
+          await narrow()
+          const wide = query('', text, value)
+          const attempt = pool.transaction(async (t) => {
+            await t.send([insert(1)])
+            await t.send([wide])
+          })
+          await expect(attempt).rejects.toMatchObject({ code: 'answer_too_large', status: 500 })
+          expect(await stored()).toEqual([])
+          expect(pool.stats).toMatchObject({ destroyed: 1 })
+          expect((await pool.transaction((t) => t.query(all.statement))).rows).toEqual([])
+        })
+        test('bytes are counted afresh for each round trip', async () => {
+          await narrow()
+          await pool.transaction(async (t) => {
+            for (let round = 0; round < 4; round++) {
+              await t.send([query('', `SELECT pg_catalog.repeat('x', 40000) AS wide`)])
+            }
+          })
+          expect(pool.stats.destroyed).toBe(0)
+        })
+        test.each<Partial<PoolOptions>>([{ maxRows: 0 }, { maxRows: 1.5 }, { maxAnswerBytes: -1 }])(
+          'a bound of %o is refused',
+          async (wrong) => {
+            await expect(narrow(wrong)).rejects.toThrow(RangeError)
+            pool = await createPool({ connection: database.target('app'), size: 1, applicationName: 'contract' })
+          },
+        )
+      })
+
+      describe('a statement without end is cancelled by the database', () => {
+        test.each([
+          ['recursion', 'WITH RECURSIVE t(n) AS (SELECT 1::INT8 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t'],
+          [
+            'a cross join',
+            'SELECT count(*) FROM pg_catalog.generate_series(1, 100000) a(n), pg_catalog.generate_series(1, 100000) b(n), pg_catalog.generate_series(1, 100000) c(n)',
+          ],
+          [
+            'a series over time',
+            `SELECT count(*) FROM pg_catalog.generate_series('0001-01-01'::TIMESTAMPTZ, '9999-01-01'::TIMESTAMPTZ, INTERVAL '1 microsecond') s(at)`,
+          ],
+        ])('%s', async (_, text) => {
+          await pool.close()
+          pool = await createPool({
+            connection: database.target('app'),
+            size: 1,
+            applicationName: 'endless',
+            ...options,
+            statementTimeoutMs: 300,
+          })
+          const attempt = pool.transaction(async (t) => {
+            await t.send([insert(1)])
+            await t.send([query('', text)])
+          })
+          await expect(attempt).rejects.toMatchObject({ code: 'statement_timeout', sqlstate: '57014', status: 503 })
+          expect(await stored()).toEqual([])
+          expect(pool.stats).toMatchObject({ created: 1, destroyed: 0, idle: 1 })
+          expect((await pool.transaction((t) => t.query(all.statement))).rows).toEqual([])
+        })
+      })
+
       describe('savepoint', () => {
         const kept = async (): Promise<unknown[]> => (await stored()).map((row) => (row as { id: unknown }).id)
         test('kept when its work ends, undone alone when it throws', async () => {

@@ -30,7 +30,7 @@ function fly(turns: readonly Turn[]): { ends: (FlightEnd | Error)[]; writes: num
     { statement: { name: 'known', text: 'SELECT 2' }, parse: false, describe: false, values: [], known },
   ]
   const ends: (FlightEnd | Error)[] = []
-  const flight = new Flight([], steps, statements, (end) => ends.push(end))
+  const flight = new Flight([], steps, statements, 3, (end) => ends.push(end))
   let writes = 0
   flight.submit({ stream: { write: () => writes++ } } as unknown as Connection)
   for (const turn of turns) turn(flight)
@@ -47,6 +47,7 @@ describe('a flight', () => {
           { rows: [{ n: '1' }], rowCount: 1 },
           { rows: [], rowCount: 1 },
         ],
+        excess: undefined,
         tags: ['SELECT 1', 'SELECT 1'],
         status: 'I',
         failure: undefined,

@@ -157,7 +157,7 @@ describe('a transaction lives so long and no longer', () => {
   test('the statement timeout is an ordinary failure', async () => {
     await withPool({ statementTimeoutMs: 50 }, async (pool) => {
       await expect(send(pool, [pause(5)])).rejects.toMatchObject({
-        code: 'statement_failed',
+        code: 'statement_timeout',
         sqlstate: '57014',
         index: 0,
       })
