@@ -87,15 +87,15 @@ describe('enter', () => {
 
 describe('a unit of work', () => {
   it('gets at most so many rows of an answer, or is rolled back', async () => {
-    const narrow = await createHoldfast({ manifest, database: database.target('app'), maxRows: 50, poolSize: 1 })
+    const narrow = await createHoldfast({ manifest, database: database.target('app'), maxRows: 1_000, poolSize: 1 })
     try {
       const caller = await narrow.enter(await tokenOf('owner'))
-      const count = (n: string) => sql`SELECT i FROM generate_series(1, 50) AS s(i), teams WHERE i <= ${n}`
-      expect((await caller.unit((db) => db.query(count('50')))).rows).toHaveLength(50)
+      const count = (n: string) => sql`SELECT i FROM generate_series(1, 1000) AS s(i), teams WHERE i <= ${n}`
+      expect((await caller.unit((db) => db.query(count('1000')))).rows).toHaveLength(1_000)
       const over = caller.unit(async (db) => {
         await db`INSERT INTO teams (slug, name, created_by) VALUES ('over', 'over', ${caller.userId})`
         // two teams by now, so that the series is there twice
-        await db.query(count('50'))
+        await db.query(count('1000'))
       })
       await expect(over).rejects.toMatchObject({ code: 'too_many_rows' })
       expect(await database.owner(`SELECT slug FROM tenancy.teams WHERE slug = 'over'`)).toEqual([])
