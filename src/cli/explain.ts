@@ -37,7 +37,7 @@ export const explain: Command = {
     const text = positionals[0] ?? ''
     const asJson = values.json === true
     try {
-      const scoped = createScope({ manifest, dialect: 'postgresql' }).scope(text, grants)
+      const scoped = createScope({ manifest, dialect: 'postgresql' }).scope(text, grants, values.role)
       show(scoped, asJson, terminal)
       return 0
     } catch (error) {

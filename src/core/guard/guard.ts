@@ -181,12 +181,12 @@ type Opened = { readonly entered: Entered; readonly grants: Grants; readonly fir
 /** A route's database holds the role's grants ∩ the route's, so that an injection into a GET cannot delete. */
 function confinementOf(
   request: UnitRequest,
-  caller: { userId: string; tenantId: string },
+  caller: { userId: string; tenantId: string; role: string },
   grants: Grants,
 ): Confinement {
   const { access, readOnly, whole = false } = request
   const held = whole ? grants : access.kind === 'can' ? heldUnder(grants, access) : NO_GRANTS
-  return { tenantId: caller.tenantId, userId: caller.userId, grants: held, readOnly }
+  return { tenantId: caller.tenantId, userId: caller.userId, role: caller.role, grants: held, readOnly }
 }
 
 const NO_GRANTS: Grants = new Map()

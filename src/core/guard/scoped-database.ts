@@ -11,6 +11,8 @@ import { type Sql, sql } from './sql.ts'
 export type Confinement = {
   readonly tenantId: string
   readonly userId: string
+  /** whose hidden and read-only columns count */
+  readonly role: string
   readonly grants: Grants
   readonly readOnly: boolean
 }
@@ -148,7 +150,7 @@ function openLevel(room: Room, isNested: boolean): { readonly db: ScopedDatabase
  * @throws ScopeRefusal also when a read-only route would write
  */
 export function confine(scope: Scope, statement: Sql<object>, confinement: Confinement): Query {
-  const scoped = scope.scope(statement.text, confinement.grants)
+  const scoped = scope.scope(statement.text, confinement.grants, confinement.role)
   if (confinement.readOnly && !scoped.readOnly) throw readOnlyRoute()
   return {
     statement: { name: scoped.name, text: scoped.text },

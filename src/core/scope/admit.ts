@@ -1,30 +1,39 @@
 import { listOf, parseText, type Struct, stringsOf, type Token, unwrap } from './grammar.ts'
+import { INSTEAD } from './instead.ts'
 import { readLexis, refuseAt } from './lexis.ts'
+import type { Manifest } from './manifest.ts'
 import { ScopeRefusal, type ScopeRefusalCode } from './refusals.ts'
 import { SHAPES } from './shapes.ts'
+import { readSize, type Size } from './sizes.ts'
 import { COLLATIONS, FUNCTIONS, HOME_SCHEMA, OPERATORS, TYPES } from './vocabulary.ts'
 
 /** Highest parameter number: the protocol's own limit is 65,535. */
 export const MAX_PARAMETERS = 1_000
 /** Most relations: each becomes a leaf as long as its table is wide. */
-const MAX_RELATIONS = 64
+export const MAX_RELATIONS = 64
 
 /** Deepest tree, in nodes: chains such as `1 + 1 + 1` nest without brackets, and every walk recurses (CWE-674). */
-const MAX_DEPTH = 400
+export const MAX_DEPTH = 400
 
-/** A relation as the statement names it. */
-export type Mention = { readonly relation: Struct; readonly place: 'from' | 'target' }
+/** A change of rows: the statement itself, or a query of its WITH. */
+export type Write = { readonly kind: WriteKind; readonly statement: Struct }
+type WriteKind = 'InsertStmt' | 'UpdateStmt' | 'DeleteStmt'
 
 /** A statement that consists of nothing but what is understood. */
 export type Admitted = {
-  readonly kind: 'SelectStmt' | 'InsertStmt' | 'UpdateStmt' | 'DeleteStmt'
+  readonly kind: 'SelectStmt' | WriteKind
   readonly statement: Struct
   readonly bytes: Buffer
   readonly tokens: readonly Token[]
   readonly comments: readonly Token[]
-  readonly mentions: readonly Mention[]
+  readonly writes: readonly Write[]
+  /** relations that are read */
+  readonly mentions: readonly Struct[]
   /** CTEs by name, with their place */
   readonly ctes: ReadonlyMap<string, number>
+  /** calls of the application's own functions */
+  readonly calls: readonly Struct[]
+  readonly sizes: readonly Size[]
   readonly locks: boolean
   /** highest parameter number, 0 for none */
   readonly parameters: number
@@ -32,130 +41,206 @@ export type Admitted = {
   readonly uses: ReadonlyMap<number, number>
 }
 
-const KINDS: readonly string[] = ['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt']
+const WRITES: readonly string[] = ['InsertStmt', 'UpdateStmt', 'DeleteStmt']
 
 /**
  * Parses a text and admits it, node by node, key by key, name by name.
  * @throws ScopeRefusal with the position in the caller's own text
  */
-export function admit(text: string): Admitted {
+export function admit(text: string, manifest: Manifest): Admitted {
   const { bytes, tokens, comments } = readLexis(text)
   const [only, ...others] = parseText(text)
   if (only === undefined || others.length > 0) throw new ScopeRefusal('not_one_statement')
   const [kind, statement] = unwrap(only)
-  if (!KINDS.includes(kind)) throw new ScopeRefusal('statement_not_accepted')
-  const found: Found = { mentions: [], ctes: new Map(), locks: false, parameters: 0, uses: new Map() }
-  const look = (type: string, struct: Struct, at: number, depth: number): void => {
-    if (depth > MAX_DEPTH) refuseAt(bytes, at, 'text_too_deep', `at most ${MAX_DEPTH} levels`)
-    const shape = Object.hasOwn(SHAPES, type) ? SHAPES[type] : undefined
-    if (shape === undefined) refuseAt(bytes, at, 'construct_not_accepted', `${type} is not supported yet`)
-    const here = typeof struct['location'] === 'number' ? struct['location'] : at
-    judge(bytes, type, struct, here, found)
-    for (const [key, value] of Object.entries(struct)) {
-      const content = Object.hasOwn(shape, key) ? shape[key] : undefined
-      if (content === undefined) refuseAt(bytes, here, 'construct_not_accepted', `${type}.${key} is not supported yet`)
-      if (content === 'value') continue
-      if (typeof content === 'object') {
-        if (!content.includes(value as string))
-          refuseAt(bytes, here, 'construct_not_accepted', `this ${key} is not supported yet`)
-      } else if (key === 'lockedRels') {
-        checkLocked(bytes, value)
-      } else if (content === 'node') look(...unwrap(value), here, depth + 1)
-      else if (content === 'nodes') for (const item of listOf(value)) look(...unwrap(item), here, depth + 1)
-      else {
-        const inner = content.slice(1)
-        if (inner === 'RangeVar' && struct === statement)
-          found.mentions.push({ relation: value as Struct, place: 'target' })
-        look(inner, value as Struct, here, depth + 1)
-      }
-    }
+  if (kind !== 'SelectStmt' && !WRITES.includes(kind)) {
+    throw new ScopeRefusal('statement_not_accepted', { hint: INSTEAD[kind] })
   }
-  look(kind, statement, 0, 0)
-  const targets = new Set(found.mentions.filter(({ place }) => place === 'target').map(({ relation }) => relation))
-  const mentions = found.mentions.filter(({ relation, place }) => place === 'target' || !targets.has(relation))
-  if (mentions.length > MAX_RELATIONS) {
+  const visit = new Visit(bytes, manifest, topQueries(statement))
+  visit.look(kind, statement, 0, 0)
+  const { found } = visit
+  if (found.mentions.length + found.writes.length > MAX_RELATIONS) {
     throw new ScopeRefusal('text_too_large', { hint: `at most ${MAX_RELATIONS} tables` })
   }
   if (found.uses.size < found.parameters) {
     throw new ScopeRefusal('parameter_invalid', { hint: `use every parameter from $1 to $${found.parameters}` })
   }
-  return { kind: kind as Admitted['kind'], statement, bytes, tokens, comments, ...found, mentions }
+  return { kind: kind as Admitted['kind'], statement, bytes, tokens, comments, ...found }
+}
+
+/** The queries of a statement's own WITH: nowhere else may one write. */
+function topQueries(statement: Struct): ReadonlySet<unknown> {
+  const { ctes } = (statement['withClause'] ?? {}) as Struct
+  return new Set(listOf(ctes).map((cte) => unwrap(cte)[1]))
 }
 
 type Found = {
-  mentions: Mention[]
+  writes: Write[]
+  mentions: Struct[]
   ctes: Map<string, number>
+  calls: Struct[]
+  sizes: Size[]
   locks: boolean
   parameters: number
   uses: Map<number, number>
 }
 
-function judge(bytes: Buffer, type: string, struct: Struct, at: number, found: Found): void {
-  switch (type) {
-    case 'RangeVar':
-      if (struct['catalogname'] !== undefined)
-        refuseAt(bytes, at, 'relation_not_accepted', 'name it as table or schema.table')
-      if (struct['inh'] !== true) refuseAt(bytes, at, 'relation_not_accepted', 'leave ONLY out')
-      found.mentions.push({ relation: struct, place: 'from' })
-      return
-    case 'LockingClause':
-      found.locks = true
-      return
-    case 'CommonTableExpr':
-      found.ctes.set(String(struct['ctename']), at)
-      if (!('SelectStmt' in (struct['ctequery'] as Struct))) {
-        refuseAt(
-          bytes,
-          at,
-          'construct_not_accepted',
-          'a WITH query may only SELECT; write the change as a statement of its own',
-        )
-      }
-      return
-    case 'ParamRef': {
-      const number = Number(struct['number'] ?? 0)
-      if (number < 1 || number > MAX_PARAMETERS) refuseAt(bytes, at, 'parameter_invalid', `$1 to $${MAX_PARAMETERS}`)
-      found.parameters = Math.max(found.parameters, number)
-      found.uses.set(number, (found.uses.get(number) ?? 0) + 1)
-      return
-    }
-    case 'FuncCall':
-      return checkName(bytes, struct['funcname'], FUNCTIONS, at, 'function_not_accepted')
-    case 'TypeName':
-      return checkName(bytes, struct['names'], TYPES, at, 'type_not_accepted')
-    case 'CollateClause':
-      return checkName(bytes, struct['collname'], COLLATIONS, at, 'construct_not_accepted')
-    case 'A_Expr':
-      if (String(struct['kind']).includes('BETWEEN')) return
-      return checkName(bytes, struct['name'], OPERATORS, at, 'operator_not_accepted')
-    case 'SubLink':
-      if (struct['operName'] !== undefined) checkName(bytes, struct['operName'], OPERATORS, at, 'operator_not_accepted')
-      return
-    case 'A_Indirection':
-      if (!listOf(struct['indirection']).every((item) => 'A_Indices' in item)) {
-        refuseAt(bytes, at, 'construct_not_accepted', 'a field of an expression: select the column by its name')
-      }
-      return
-    case 'ColumnRef': {
-      if (listOf(struct['fields']).length > 2)
-        refuseAt(bytes, at, 'column_not_accepted', 'name a column as table.column, with the alias of the table')
-      return
+/** A walk over a tree that refuses what it does not know, and notes what the rewriter asks for. */
+class Visit {
+  readonly found: Found = {
+    writes: [],
+    mentions: [],
+    ctes: new Map(),
+    calls: [],
+    sizes: [],
+    locks: false,
+    parameters: 0,
+    uses: new Map(),
+  }
+  readonly #bytes: Buffer
+  readonly #manifest: Manifest
+  readonly #topQueries: ReadonlySet<unknown>
+
+  constructor(bytes: Buffer, manifest: Manifest, topQueries: ReadonlySet<unknown>) {
+    this.#bytes = bytes
+    this.#manifest = manifest
+    this.#topQueries = topQueries
+  }
+
+  look(type: string, struct: Struct, at: number, depth: number): void {
+    if (depth > MAX_DEPTH) this.#refuse(at, 'text_too_deep', `at most ${MAX_DEPTH} levels`)
+    const here = typeof struct['location'] === 'number' ? struct['location'] : at
+    const shape = Object.hasOwn(SHAPES, type) ? SHAPES[type] : undefined
+    if (shape === undefined) this.#refuse(here, 'construct_not_accepted', INSTEAD[type] ?? `${type} is not accepted`)
+    this.#judge(type, struct, here)
+    for (const [key, value] of Object.entries(struct)) {
+      const content = Object.hasOwn(shape, key) ? shape[key] : undefined
+      const path = `${type}.${key}`
+      if (content === undefined)
+        this.#refuse(here, 'construct_not_accepted', INSTEAD[path] ?? `${path} is not accepted`)
+      if (content === 'value') continue
+      if (Array.isArray(content)) {
+        if (!content.includes(value as string)) {
+          this.#refuse(
+            here,
+            'construct_not_accepted',
+            INSTEAD[`${path}=${String(value)}`] ?? `this ${key} is not accepted`,
+          )
+        }
+      } else if (key === 'lockedRels') this.#checkLocked(value)
+      else if (key === 'relation' && WRITES.includes(type)) this.#checkTarget(value as Struct)
+      else if (content === 'node') this.look(...unwrap(value), here, depth + 1)
+      else if (content === 'nodes') for (const item of listOf(value)) this.look(...unwrap(item), here, depth + 1)
+      else this.look((content as string).slice(1), value as Struct, here, depth + 1)
     }
   }
-}
 
-function checkName(bytes: Buffer, names: unknown, list: ReadonlySet<string>, at: number, code: ScopeRefusalCode): void {
-  const parts = stringsOf(names)
-  const name = parts.at(-1)
-  const home = parts.length === 1 || (parts.length === 2 && parts[0] === HOME_SCHEMA)
-  if (name === undefined || !home || !list.has(name)) refuseAt(bytes, at, code)
-}
-
-function checkLocked(bytes: Buffer, value: unknown): void {
-  for (const item of listOf(value)) {
-    const { schemaname, catalogname, location } = item['RangeVar'] as Struct
-    if (schemaname !== undefined || catalogname !== undefined) {
-      refuseAt(bytes, location, 'relation_not_accepted', 'FOR UPDATE OF takes the alias of a table')
+  #judge(type: string, struct: Struct, at: number): void {
+    switch (type) {
+      case 'InsertStmt':
+      case 'UpdateStmt':
+      case 'DeleteStmt':
+        this.found.writes.push({ kind: type, statement: struct })
+        return
+      case 'RangeVar':
+        this.#checkRelation(struct, at)
+        this.found.mentions.push(struct)
+        return
+      case 'LockingClause':
+        this.found.locks = true
+        return
+      case 'CommonTableExpr':
+        this.found.ctes.set(String(struct['ctename']), at)
+        return this.#checkQuery(struct, at)
+      case 'ParamRef':
+        return this.#countParameter(Number(struct['number'] ?? 0), at)
+      case 'FuncCall':
+        return this.#checkFunction(struct, at)
+      case 'TypeName':
+        if (this.#isOwn(struct['names'], this.#manifest.types)) return
+        return this.#checkName(struct['names'], TYPES, at, 'type_not_accepted')
+      case 'CollateClause':
+        return this.#checkName(struct['collname'], COLLATIONS, at, 'construct_not_accepted')
+      case 'A_Expr':
+        if (String(struct['kind']).includes('BETWEEN')) return
+        return this.#checkName(struct['name'], OPERATORS, at, 'operator_not_accepted')
+      case 'SubLink':
+        if (struct['operName'] !== undefined) {
+          this.#checkName(struct['operName'], OPERATORS, at, 'operator_not_accepted')
+        }
+        return
+      case 'A_Indirection':
+        if (!listOf(struct['indirection']).every((item) => 'A_Indices' in item)) {
+          this.#refuse(at, 'construct_not_accepted', INSTEAD['A_Indirection.field'])
+        }
+        return
+      case 'ColumnRef':
+        if (listOf(struct['fields']).length > 2) {
+          this.#refuse(at, 'column_not_accepted', 'name a column as table.column, with the alias of the table')
+        }
     }
+  }
+
+  #checkRelation({ catalogname, inh }: Struct, at: number): void {
+    if (catalogname !== undefined) this.#refuse(at, 'relation_not_accepted', 'name it as table or schema.table')
+    if (inh !== true) this.#refuse(at, 'relation_not_accepted', 'leave ONLY out')
+  }
+
+  /** The target of a write: its shape is that of any relation, and it is none that is read. */
+  #checkTarget(relation: Struct): void {
+    this.look('RangeVar', relation, Number(relation['location'] ?? 0), 0)
+    this.found.mentions.pop()
+  }
+
+  #checkQuery(cte: Struct, at: number): void {
+    const [kind] = unwrap(cte['ctequery'])
+    if (kind === 'SelectStmt' || (WRITES.includes(kind) && this.#topQueries.has(cte))) return
+    const hint = WRITES.includes(kind) ? 'move the WITH query that writes to the front of the statement' : INSTEAD[kind]
+    this.#refuse(at, 'construct_not_accepted', hint)
+  }
+
+  #countParameter(number: number, at: number): void {
+    if (number < 1 || number > MAX_PARAMETERS) this.#refuse(at, 'parameter_invalid', `$1 to $${MAX_PARAMETERS}`)
+    const { found } = this
+    found.parameters = Math.max(found.parameters, number)
+    found.uses.set(number, (found.uses.get(number) ?? 0) + 1)
+  }
+
+  #checkFunction(call: Struct, at: number): void {
+    if (this.#isOwn(call['funcname'], this.#manifest.functions)) {
+      this.found.calls.push(call)
+      return
+    }
+    this.#checkName(call['funcname'], FUNCTIONS, at, 'function_not_accepted')
+    const size = readSize(call)
+    if (size === 'unbounded') {
+      this.#refuse(at, 'size_too_large', 'say how much with a number or a parameter, $1, of its own')
+    }
+    if (size !== undefined) this.found.sizes.push(size)
+  }
+
+  /** Named with its schema, and the application's own. */
+  #isOwn(names: unknown, known: readonly { readonly schema: string; readonly name: string }[] = []): boolean {
+    const [home, name, ...more] = stringsOf(names)
+    return more.length === 0 && known.some((own) => own.schema === home && own.name === name)
+  }
+
+  #checkName(names: unknown, list: ReadonlySet<string>, at: number, code: ScopeRefusalCode): void {
+    const parts = stringsOf(names)
+    const name = parts.at(-1)
+    const home = parts.length === 1 || (parts.length === 2 && parts[0] === HOME_SCHEMA)
+    if (name === undefined || !home || !list.has(name)) this.#refuse(at, code)
+  }
+
+  #checkLocked(value: unknown): void {
+    for (const item of listOf(value)) {
+      const { schemaname, catalogname, location } = item['RangeVar'] as Struct
+      if (schemaname !== undefined || catalogname !== undefined) {
+        this.#refuse(location, 'relation_not_accepted', 'FOR UPDATE OF takes the alias of a table')
+      }
+    }
+  }
+
+  #refuse(at: unknown, code: ScopeRefusalCode, hint?: string): never {
+    refuseAt(this.#bytes, at, code, hint)
   }
 }

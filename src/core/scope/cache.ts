@@ -1,3 +1,4 @@
+import { formatGrants, type Grants } from './grants.ts'
 import type { ScopedStatement } from './scope.ts'
 
 /**
@@ -6,11 +7,23 @@ import type { ScopedStatement } from './scope.ts'
  */
 export class ScopeCache {
   readonly #bySet = new Map<string, Map<string, ScopedStatement>>()
+  readonly #keys = new WeakMap<Grants, Map<string | undefined, string>>()
   readonly #most: number
   #count = 0
 
   constructor(most: number) {
     this.#most = most
+  }
+
+  /** What grants and a role are called here: worked out once for each object, for grants do not change. */
+  keyOf(grants: Grants, role: string | undefined): string {
+    const known = this.#keys.get(grants)
+    const found = known?.get(role)
+    if (found !== undefined) return found
+    const key = `${role ?? ''} ${formatGrants(grants)}`
+    if (known === undefined) this.#keys.set(grants, new Map([[role, key]]))
+    else known.set(role, key)
+    return key
   }
 
   /** The statement of a text under one canonical set of grants. */

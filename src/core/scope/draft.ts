@@ -3,7 +3,7 @@ import type { Grants } from './grants.ts'
 import { listOf, type Struct, type Token, unwrap } from './grammar.ts'
 import { leafText, type ScopeParameters } from './leaf.ts'
 import { refuseAt } from './lexis.ts'
-import type { Manifest, Table } from './manifest.ts'
+import { type Manifest, parentOf, type Table } from './manifest.ts'
 import type { Slot } from './prover/prove.ts'
 import type { ScopeRefusalCode } from './refusals.ts'
 
@@ -42,7 +42,7 @@ export class Draft {
       if (held === undefined) this.refuse(at, 'grant_missing', `it needs ${table.resource}:${verb}`)
       if (held === 'own') reach = 'own'
     }
-    if (reach === 'own' && table.owner === undefined) {
+    if (reach === 'own' && (parentOf(this.manifest, table) ?? table).owner === undefined) {
       this.refuse(at, 'grant_missing', `${table.name} has no owner, so reach own covers none of its rows`)
     }
     return reach
@@ -60,14 +60,31 @@ export class Draft {
     return table
   }
 
-  requireColumn(table: Table, name: string, at: unknown, hint?: string): void {
-    if (!Object.hasOwn(table.columns, name)) this.refuse(at, 'column_unknown', hint)
+  requireColumn(table: Table, name: string, at: unknown): void {
+    if (!Object.hasOwn(table.columns, name)) this.refuse(at, 'column_unknown')
+  }
+
+  /** A column that a statement may give a value. @throws ScopeRefusal `column_unknown`, `column_read_only`, `link_not_assignable` */
+  requireAssignable(table: Table, name: string, at: unknown): void {
+    this.requireColumn(table, name, at)
+    if (table.columns[name]?.readOnly !== undefined) this.refuse(at, 'column_read_only')
+  }
+
+  /** The table that a statement changes. @throws ScopeRefusal `relation_shared`, `relation_view`, and as `tableOf` */
+  targetOf(relation: Struct): Table {
+    const table = this.tableOf(relation)
+    if (table.view === true) this.refuse(relation['location'], 'relation_view')
+    if (table.shared === true) this.refuse(relation['location'], 'relation_shared')
+    if (table.through !== undefined && aliasOf(relation) === parentOf(this.manifest, table)?.name) {
+      this.refuse(relation['location'], 'relation_not_accepted', 'give it an alias that is no table’s name')
+    }
+    return table
   }
 
   /** The parameters that confine a table; made at first need, so that none is bound that the text lacks. */
   parameters(table: Table, own: boolean): ScopeParameters {
     return {
-      tenant: table.tenant === undefined ? undefined : this.slot('tenant'),
+      tenant: table.shared === true ? undefined : this.slot('tenant'),
       user: own ? this.slot('user') : undefined,
     }
   }
@@ -91,7 +108,7 @@ export class Draft {
       this.edit(before.start, before.end, 'SELECT * FROM')
     }
     const alias = relation['alias'] === undefined ? ` AS "${table.name}"` : ''
-    this.edit(name.start, name.end, leafText(table, this.parameters(table, own)) + alias)
+    this.edit(name.start, name.end, leafText(this.manifest, table, this.parameters(table, own)) + alias)
   }
 
   /** Where a relation's name stands: one token, or three with a schema. @throws ScopeRefusal for `docs *` */
@@ -104,6 +121,22 @@ export class Draft {
     if (first < 0 || last === undefined) throw new TypeError('a relation stands at a token')
     if (tokens[index + 1]?.text === '*') this.refuse(last.end, 'relation_not_accepted', 'leave the * out')
     return { first, start, end: last.end }
+  }
+
+  /**
+   * The tokens of a write from its target's name on: to the end, or to the bracket that closes its WITH query.
+   * @param relation its target
+   */
+  tokensOf(relation: Struct): readonly Token[] {
+    const { first } = this.nameTokens(relation)
+    const { tokens } = this.admitted
+    let depth = 0
+    for (let index = first; index < tokens.length; index++) {
+      const { text } = tokens[index] as Token
+      if (text === '(' || text === '[') depth++
+      if ((text === ')' || text === ']') && --depth < 0) return tokens.slice(first, index)
+    }
+    return tokens.slice(first)
   }
 
   /** The first token from an offset on that matches. */

@@ -8,10 +8,10 @@ import type { Table } from './manifest.ts'
 export function rewriteChange(draft: Draft, statement: Struct, verb: 'update' | 'delete'): void {
   const relation = statement['relation'] as Struct
   const at = relation['location']
-  const table = draft.tableOf(relation)
-  if (table.tenant === undefined) draft.refuse(at, 'relation_shared')
+  const table = draft.targetOf(relation)
   const alias = aliasOf(relation)
-  const { relation: _, ...rest } = statement
+  // WITH does not see the target
+  const { relation: _, withClause: __, ...rest } = statement
   const isJoined = statement['fromClause'] !== undefined || statement['usingClause'] !== undefined
   // an effect that depends on what a row holds tells what it holds
   const reads = isJoined || statement['returningClause'] !== undefined || columnsOf(rest).length > 0
@@ -22,22 +22,25 @@ export function rewriteChange(draft: Draft, statement: Struct, verb: 'update' | 
   const { start, end } = draft.nameTokens(relation)
   const named = relation['alias'] === undefined ? ` AS "${table.name}"` : ''
   draft.edit(start, end, nameText(table) + named)
-  confine(draft, end, table, alias, own)
+  confine(draft, end, draft.tokensOf(relation), table, alias, own)
   expandReturning(draft, returningClause as Struct | undefined, table, alias, isJoined)
 }
 
 /** ON CONFLICT DO UPDATE: without the confinement it would overwrite whatever row is in the way (CWE-639). */
-export function rewriteConflict(draft: Draft, clause: Struct | undefined, table: Table, alias: string): void {
+export function rewriteConflict(draft: Draft, statement: Struct, table: Table, alias: string): void {
+  const clause = statement['onConflictClause'] as Struct | undefined
   if (clause === undefined) return
   const { infer, targetList, whereClause, location } = clause
   for (const item of listOf((infer as Struct | undefined)?.['indexElems'])) {
-    draft.requireColumn(table, String(unwrap(item)[1]['name']), location)
+    const { name } = unwrap(item)[1]
+    // an expression's columns are the prover's to judge
+    if (typeof name === 'string') draft.requireColumn(table, name, location)
   }
   if (clause['action'] !== 'ONCONFLICT_UPDATE') return
   const own = draft.reach(table, ['update', 'read'], location) === 'own'
   checkAssignments(draft, listOf(targetList), table, own)
   checkTargetColumns(draft, { targetList, whereClause }, table, alias)
-  const { tokens } = draft.admitted
+  const tokens = draft.tokensOf(statement['relation'] as Struct)
   let depth = 0
   // the inference clause may have a WHERE of its own
   const update = tokens.find((token) => {
@@ -47,7 +50,7 @@ export function rewriteConflict(draft: Draft, clause: Struct | undefined, table:
     return depth === 0 && isWord(token, 'DO')
   })
   if (update === undefined) throw new TypeError('ON CONFLICT has a DO')
-  confine(draft, update.start, table, alias, own)
+  confine(draft, update.start, tokens, table, alias, own)
 }
 
 /** A star of the target becomes its columns: the table may have others that the manifest hides. */
@@ -83,7 +86,10 @@ function checkAssignments(draft: Draft, targets: readonly Struct[], table: Table
   for (const target of targets) {
     const { name, location } = unwrap(target)[1]
     if (name === table.tenant) draft.refuse(location, 'tenant_not_assignable')
-    draft.requireColumn(table, String(name), location)
+    if (name === table.through?.column) {
+      draft.refuse(location, 'link_not_assignable', 'delete the row, and insert it under the other parent')
+    }
+    draft.requireAssignable(table, String(name), location)
     if (name !== table.owner) continue
     if (own) draft.refuse(location, 'owner_not_assignable')
     if (draft.grants.get(`${table.resource}:reassign`) !== 'tenant') {
@@ -102,10 +108,16 @@ function checkTargetColumns(draft: Draft, visible: Struct, table: Table, alias: 
   }
 }
 
-/** Adds the confinement to a WHERE at depth 0, or makes one, before RETURNING or the end. */
-function confine(draft: Draft, from: number, table: Table, alias: string, own: boolean): void {
-  const predicate = predicatesOf(table, alias, draft.parameters(table, own)).join(' AND ')
-  const { tokens } = draft.admitted
+/** Adds the confinement to a WHERE at depth 0, or makes one, before RETURNING or the end. @param tokens those of the write */
+function confine(
+  draft: Draft,
+  from: number,
+  tokens: readonly Token[],
+  table: Table,
+  alias: string,
+  own: boolean,
+): void {
+  const predicate = predicatesOf(draft.manifest, table, alias, draft.parameters(table, own)).join(' AND ')
   let depth = 0
   let where: Token | undefined
   let last: Token | undefined

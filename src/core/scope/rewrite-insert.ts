@@ -1,52 +1,137 @@
 import { aliasOf, type Draft } from './draft.ts'
-import { isWord, listOf, type Struct, type Token, unwrap } from './grammar.ts'
+import { relationsOf } from './from.ts'
+import { isWord, listOf, type Struct, stringsOf, type Token, unwrap } from './grammar.ts'
 import { nameText } from './leaf.ts'
-import type { Table } from './manifest.ts'
+import { parentOf, type Table } from './manifest.ts'
 import { expandReturning, rewriteConflict } from './rewrite-change.ts'
 
 /** INSERT: the tenant – and, for reach `own`, the owner – comes first in the column list and in each row. */
 export function rewriteInsert(draft: Draft, statement: Struct): void {
   const relation = statement['relation'] as Struct
   const at = relation['location']
-  const table = draft.tableOf(relation)
-  if (table.tenant === undefined) draft.refuse(at, 'relation_shared')
+  const table = draft.targetOf(relation)
   const alias = aliasOf(relation)
   const returning = statement['returningClause'] as Struct | undefined
   const own = draft.reach(table, returning === undefined ? ['create'] : ['create', 'read'], at) === 'own'
   const columns = listOf(statement['cols']).map((column) => unwrap(column)[1])
-  if (columns.length === 0 || statement['selectStmt'] === undefined) {
-    draft.refuse(at, 'column_list_missing', `INSERT INTO ${table.name} (column, …) VALUES (…)`)
-  }
-  for (const { name, location } of columns) draft.requireColumn(table, String(name), location)
-  const source = unwrap(statement['selectStmt'])[1]
-  const list = draft.tokenAfter(draft.nameTokens(relation).end, (token) => token.text === '(')
-  const names: string[] = []
-  const items: string[] = []
-  for (const [column, kind] of forced(table, own)) {
-    const index = columns.findIndex(({ name }) => name === column)
-    if (index >= 0) {
-      claim(draft, source, index, kind, column, table, columns[index]?.['location'])
-      continue
-    }
-    names.push(`"${column}", `)
-    items.push(`$${draft.slot(kind)}::${table.columns[column]?.type}, `)
-  }
-  if (names.length > 0) {
-    draft.edit(list.end, list.end, names.join(''))
-    if (source['valuesLists'] === undefined) prependToArms(draft, source, list, items.join(''))
-    else prependToRows(draft, source, list, items.join(''))
+  for (const { name, location } of columns) draft.requireAssignable(table, String(name), location)
+  if (statement['selectStmt'] === undefined) insertDefaults(draft, relation, table, own)
+  else if (columns.length === 0) refuseWithoutList(draft, at, table)
+  else {
+    const source = unwrap(statement['selectStmt'])[1]
+    if (table.through === undefined) forceColumns(draft, relation, columns, source, table, own)
+    else requireParent(draft, columns, source, table, own, at)
   }
   const { start, end } = draft.nameTokens(relation)
   draft.edit(start, end, nameText(table))
-  rewriteConflict(draft, statement['onConflictClause'] as Struct | undefined, table, alias)
+  rewriteConflict(draft, statement, table, alias)
   expandReturning(draft, returning, table, alias, false)
 }
 
-function forced(table: Table, own: boolean): [column: string, kind: 'tenant' | 'user'][] {
-  const pairs: [string, 'tenant' | 'user'][] = []
+/** `DEFAULT VALUES`: the forced columns are the only ones. */
+function insertDefaults(draft: Draft, relation: Struct, table: Table, own: boolean): void {
+  const at = relation['location']
+  if (table.through !== undefined) draft.refuse(at, 'link_not_assignable', hintOfLink(table))
+  const tokens = draft.tokensOf(relation)
+  const first = tokens.findIndex(
+    (token, index) => isWord(token, 'DEFAULT') && isWord(tokens[index + 1] ?? token, 'VALUES'),
+  )
+  const [start, last] = [tokens[first], tokens[first + 1]]
+  if (start === undefined || last === undefined) throw new TypeError('the parsed statement has DEFAULT VALUES')
+  const { names, items } = forcedText(draft, table, forced(table, own))
+  draft.edit(start.start, last.end, `(${names.join(', ')}) VALUES (${items.join(', ')})`)
+}
+
+function refuseWithoutList(draft: Draft, at: unknown, table: Table): never {
+  const others = Object.keys(table.columns).filter((name) => name !== table.tenant)
+  draft.refuse(at, 'column_list_missing', `INSERT INTO ${table.name} (${others.join(', ')}) …`)
+}
+
+/** Puts the columns that Holdfast sets in front, unless the statement gives them as parameters itself. */
+function forceColumns(
+  draft: Draft,
+  relation: Struct,
+  columns: readonly Struct[],
+  source: Struct,
+  table: Table,
+  own: boolean,
+): void {
+  const list = draft.tokenAfter(draft.nameTokens(relation).end, (token) => token.text === '(')
+  const absent: Forced[] = []
+  for (const [column, kind] of forced(table, own)) {
+    const index = columns.findIndex(({ name }) => name === column)
+    if (index < 0) absent.push([column, kind])
+    else claim(draft, source, index, kind, column, table, columns[index]?.['location'])
+  }
+  if (absent.length === 0) return
+  const { names, items } = forcedText(draft, table, absent)
+  draft.edit(list.end, list.end, `${names.join(', ')}, `)
+  const text = `${items.join(', ')}, `
+  if (source['valuesLists'] === undefined) prependToArms(draft, source, list, text)
+  else prependToRows(draft, source, list, draft.tokensOf(relation), text)
+}
+
+type Forced = readonly [column: string, kind: 'tenant' | 'user']
+
+function forced(table: Table, own: boolean): Forced[] {
+  const pairs: Forced[] = []
   if (table.tenant !== undefined) pairs.push([table.tenant, 'tenant'])
   if (own && table.owner !== undefined) pairs.push([table.owner, 'user'])
   return pairs
+}
+
+function forcedText(draft: Draft, table: Table, pairs: readonly Forced[]): { names: string[]; items: string[] } {
+  return {
+    names: pairs.map(([column]) => `"${column}"`),
+    items: pairs.map(([column, kind]) => `$${draft.slot(kind)}::${table.columns[column]?.type}`),
+  }
+}
+
+/**
+ * A child without a tenant column: in each row the link is a column of its parent's leaf, in that very FROM. So a row can
+ * only hang on a parent that the caller reaches.
+ */
+function requireParent(
+  draft: Draft,
+  columns: readonly Struct[],
+  source: Struct,
+  table: Table,
+  own: boolean,
+  at: unknown,
+): void {
+  const { manifest } = draft
+  const parent = parentOf(manifest, table)
+  const index = columns.findIndex(({ name }) => name === table.through?.column)
+  if (parent === undefined || index < 0 || source['valuesLists'] !== undefined) {
+    draft.refuse(at, 'link_not_assignable', hintOfLink(table))
+  }
+  if (own && draft.grants.get(`${parent.resource}:read`) !== 'own') {
+    draft.refuse(at, 'grant_missing', `own rows hang on own parents: it needs ${parent.resource}:read@own`)
+  }
+  for (const arm of armsOf(source)) {
+    const items = listOf(arm['targetList']).map((item) => (unwrap(item)[1]['val'] ?? {}) as Struct)
+    const [qualifier, column, ...more] = stringsOf((items[index]?.['ColumnRef'] as Struct | undefined)?.['fields'])
+    const isMoved = items.slice(0, index).some((item) => JSON.stringify(item).includes('"A_Star"'))
+    const isLink = column === table.through?.references && more.length === 0 && !isMoved
+    const found = listOf(arm['fromClause'])
+      .flatMap(relationsOf)
+      .filter((relation) => aliasOf(relation) === qualifier)
+    const [relation] = found
+    const isParent = relation !== undefined && found.length === 1 && namesTable(draft, relation, parent)
+    if (!isLink || !isParent) draft.refuse(at, 'link_not_assignable', hintOfLink(table))
+  }
+}
+
+/** Whether a relation is this table, and no CTE or column aliases stand in its place. */
+function namesTable(draft: Draft, relation: Struct, table: Table): boolean {
+  const { schemaname, relname, alias } = relation
+  const isQuery = schemaname === undefined && draft.admitted.ctes.has(String(relname))
+  return !isQuery && (alias as Struct | undefined)?.['colnames'] === undefined && draft.tableOf(relation) === table
+}
+
+function hintOfLink({ name, through }: Table): string {
+  const { table, column, references } = through ?? { table: '', column: '', references: '' }
+  return `INSERT INTO ${name} (${column}, …) SELECT p.${references}, … FROM ${table} p WHERE p.${references} = $1`
 }
 
 /**
@@ -96,9 +181,8 @@ function parameterOf(
 }
 
 /** Puts items in front of each row of VALUES. */
-function prependToRows(draft: Draft, source: Struct, list: Token, items: string): void {
+function prependToRows(draft: Draft, source: Struct, list: Token, tokens: readonly Token[], items: string): void {
   refuseOrdinals(draft, source)
-  const { tokens } = draft.admitted
   let depth = 1
   let inRows = false
   for (const token of tokens) {

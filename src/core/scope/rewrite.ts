@@ -1,7 +1,8 @@
 import type { Admitted } from './admit.ts'
 import { columnsOf, Draft, lockedRelations } from './draft.ts'
 import type { Grants } from './grants.ts'
-import { stringsOf } from './grammar.ts'
+import { checkGrouping } from './grouping.ts'
+import { type Struct, stringsOf } from './grammar.ts'
 import type { Manifest } from './manifest.ts'
 import { isFunctionField } from './one-argument-functions.ts'
 import { rewriteChange } from './rewrite-change.ts'
@@ -18,23 +19,48 @@ const RESERVED_NAME = /^(?:pg_|information_schema$|crdb_internal$|system$)/
 export function rewrite(admitted: Admitted, manifest: Manifest, grants: Grants): Draft {
   const draft = new Draft(admitted, manifest, grants)
   checkNames(draft)
-  const { kind, statement, mentions, ctes, locks } = admitted
+  for (const call of admitted.calls) checkCall(draft, call)
+  gateMentions(draft)
+  for (const { kind, statement } of admitted.writes) {
+    if (kind === 'InsertStmt') rewriteInsert(draft, statement)
+    if (kind === 'UpdateStmt') rewriteChange(draft, statement, 'update')
+    if (kind === 'DeleteStmt') rewriteChange(draft, statement, 'delete')
+  }
+  checkGrouping(draft)
+  return draft
+}
+
+/** Each relation that is read and is no CTE becomes its leaf. */
+function gateMentions(draft: Draft): void {
+  const { statement, mentions, ctes, locks } = draft.admitted
   const locked = locks ? lockedRelations([statement]) : new Set()
-  for (const { relation, place } of mentions) {
-    if (place === 'target' || (relation['schemaname'] === undefined && ctes.has(String(relation['relname'])))) continue
+  for (const relation of mentions) {
+    const { schemaname, relname, location } = relation
+    if (schemaname === undefined && ctes.has(String(relname))) continue
     const table = draft.tableOf(relation)
     const isLocked = locked.has(relation)
-    if (isLocked && table.tenant === undefined) {
-      draft.refuse(relation['location'], 'relation_shared', 'leave FOR UPDATE or FOR SHARE out')
+    if (isLocked && (table.shared === true || table.view === true)) {
+      draft.refuse(
+        location,
+        table.view === true ? 'relation_view' : 'relation_shared',
+        'leave the lock out: FOR UPDATE, FOR SHARE',
+      )
     }
     // to lock a row is to hold up whoever changes it
-    const own = draft.reach(table, isLocked ? ['read', 'update'] : ['read'], relation['location']) === 'own'
+    const own = draft.reach(table, isLocked ? ['read', 'update'] : ['read'], location) === 'own'
     draft.gate(relation, table, own)
   }
-  if (kind === 'InsertStmt') rewriteInsert(draft, statement)
-  if (kind === 'UpdateStmt') rewriteChange(draft, statement, 'update')
-  if (kind === 'DeleteStmt') rewriteChange(draft, statement, 'delete')
-  return draft
+}
+
+/** A function of the application's: what it reads the first wall does not see, so its caller may read it all. */
+function checkCall(draft: Draft, { funcname, location }: Struct): void {
+  const [home, name] = stringsOf(funcname)
+  const own = draft.manifest.functions?.find((one) => one.schema === home && one.name === name)
+  for (const read of own?.reads ?? []) {
+    const { resource } = draft.manifest.tables.find((table) => `${table.schema}.${table.name}` === read) ?? {}
+    if (draft.grants.get(`${resource}:read`) === 'tenant') continue
+    draft.refuse(location, 'grant_missing', `it reads ${read}, and so needs ${resource}:read of the whole tenant`)
+  }
 }
 
 function checkNames(draft: Draft): void {

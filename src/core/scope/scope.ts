@@ -3,11 +3,13 @@ import { admit } from './admit.ts'
 import { ScopeCache } from './cache.ts'
 import type { Draft } from './draft.ts'
 import { loadKernel } from './grammar.ts'
-import { formatGrants, type Grants } from './grants.ts'
+import { FieldViews } from './fields.ts'
+import type { Grants } from './grants.ts'
 import { type Manifest, parseManifest } from './manifest.ts'
 import { prove, type Slot, Unproven } from './prover/prove.ts'
 import { ScopeRefusal } from './refusals.ts'
 import { rewrite } from './rewrite.ts'
+import { checkSizes, type Size } from './sizes.ts'
 
 export { loadKernel }
 export type { Slot }
@@ -19,8 +21,11 @@ const MAX_CACHED_LENGTH = 16_384
 
 /** A statement that stays inside the caller's tenant, rows and grants, and was proven to. */
 export type ScopedStatement = {
+  /** of the main statement: one whose WITH writes may be a select */
   readonly verb: 'select' | 'insert' | 'update' | 'delete'
-  /** may run in a read-only transaction */
+  /** changes rows, itself or in its WITH */
+  readonly writes: boolean
+  /** may run in a read-only transaction: neither writes nor locks */
   readonly readOnly: boolean
   /** final, proven text */
   readonly text: string
@@ -32,6 +37,8 @@ export type ScopedStatement = {
   readonly valueCount: number
   /** values of the handler that must name the caller's own tenant or user */
   readonly checks: readonly { readonly kind: 'tenant' | 'owner'; readonly index: number }[]
+  /** how much its calls of generate_series, repeat, lpad and rpad make */
+  readonly sizes: readonly Size[]
 }
 
 /** The kernel over one manifest and dialect; its cache is its own, so that these are part of every key. */
@@ -40,9 +47,10 @@ export type Scope = {
   readonly manifest: Manifest
   /**
    * Scopes a text for a set of grants and proves it. Pure: the same input gives the same statement.
+   * @param role whose hidden and read-only columns count; without one that the manifest has, those of every role do
    * @throws ScopeRefusal when it cannot
    */
-  scope(text: string, grants: Grants): ScopedStatement
+  scope(text: string, grants: Grants, role?: string): ScopedStatement
 }
 
 /**
@@ -58,14 +66,16 @@ export function createScope(options: {
   // a copy of its own: what was proven against it stays true
   const manifest = parseManifest(options.manifest)
   const cache = new ScopeCache(options.cacheSize ?? DEFAULT_CACHE_SIZE)
+  const views = new FieldViews(manifest)
   return {
     manifest,
-    scope(text, grants) {
-      const canonical = formatGrants(grants)
-      const known = cache.find(canonical, text)
+    scope(text, grants, role) {
+      const viewer = views.roleOf(role)
+      const key = cache.keyOf(grants, viewer)
+      const known = cache.find(key, text)
       if (known !== undefined) return known
-      const scoped = scopeShallow(text, manifest, grants)
-      if (scoped.text.length <= MAX_CACHED_LENGTH) cache.add(canonical, text, scoped)
+      const scoped = scopeShallow(text, views.of(viewer), grants)
+      if (scoped.text.length <= MAX_CACHED_LENGTH) cache.add(key, text, scoped)
       return scoped
     },
   }
@@ -73,7 +83,7 @@ export function createScope(options: {
 
 /**
  * The values of a scoped statement in the order of its parameters.
- * @throws ScopeRefusal `parameter_count`, `tenant_mismatch`, `owner_mismatch`
+ * @throws ScopeRefusal `parameter_count`, `tenant_mismatch`, `owner_mismatch`, `size_too_large`
  */
 export function bind(
   statement: ScopedStatement,
@@ -87,6 +97,7 @@ export function bind(
     const own = kind === 'tenant' ? caller.tenantId : caller.userId
     if (!names(values[index], own)) throw new ScopeRefusal(kind === 'tenant' ? 'tenant_mismatch' : 'owner_mismatch')
   }
+  if (statement.sizes.length > 0) checkSizes(statement.sizes, values)
   return statement.slots.map((slot) => {
     if (slot.kind === 'value') return values[slot.index]
     const own = slot.kind === 'tenant' ? caller.tenantId : caller.userId
@@ -106,7 +117,8 @@ function scopeShallow(text: string, manifest: Manifest, grants: Grants): ScopedS
 }
 
 function scopeAfresh(text: string, manifest: Manifest, grants: Grants): ScopedStatement {
-  const admitted = admit(text)
+  const admitted = admit(text, manifest)
+  const { sizes } = admitted
   const draft = rewrite(admitted, manifest, grants)
   const final = draft.apply()
   const { slots, checks } = draft
@@ -116,15 +128,22 @@ function scopeAfresh(text: string, manifest: Manifest, grants: Grants): ScopedSt
     if (error instanceof Unproven) throw unproven(error, draft)
     throw error
   }
-  const verb = VERBS[admitted.kind]
+  const writes = admitted.writes.length > 0
+  // what the text alone says is judged at once; values come later
+  checkSizes(
+    sizes.filter((size) => size.every((term) => typeof term === 'number')),
+    [],
+  )
   return Object.freeze({
-    verb,
-    readOnly: verb === 'select' && !admitted.locks,
+    verb: VERBS[admitted.kind],
+    writes,
+    readOnly: !writes && !admitted.locks,
     text: final,
     name: `hf_${createHash('sha256').update(final).digest('base64url').slice(0, 32)}`,
     slots: Object.freeze(slots),
     valueCount: admitted.parameters,
     checks: Object.freeze(checks),
+    sizes: Object.freeze(sizes),
   })
 }
 

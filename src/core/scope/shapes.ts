@@ -68,8 +68,13 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, Content>>>>
     whereClause: 'node',
     location: 'value',
   },
-  InferClause: { indexElems: 'nodes', whereClause: 'node', location: 'value' },
-  IndexElem: { name: 'value', ordering: ['SORTBY_DEFAULT'], nulls_ordering: ['SORTBY_NULLS_DEFAULT'] },
+  InferClause: { indexElems: 'nodes', whereClause: 'node', conname: 'value', location: 'value' },
+  IndexElem: {
+    name: 'value',
+    expr: 'node',
+    ordering: ['SORTBY_DEFAULT'],
+    nulls_ordering: ['SORTBY_NULLS_DEFAULT'],
+  },
   ReturningClause: { exprs: 'nodes' },
   RangeVar: {
     schemaname: 'value',
@@ -80,7 +85,9 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, Content>>>>
     location: 'value',
   },
   RangeSubselect: { lateral: 'value', subquery: 'node', alias: '=Alias' },
-  RangeFunction: { lateral: 'value', ordinality: 'value', functions: 'nodes', alias: '=Alias' },
+  RangeFunction: { lateral: 'value', ordinality: 'value', functions: 'nodes', alias: '=Alias', coldeflist: 'nodes' },
+  // a column of `AS x(a int, b text)`; of a table's definition nothing
+  ColumnDef: { colname: 'value', typeName: '=TypeName', is_local: [true], location: 'value' },
   JoinExpr: {
     jointype: ['JOIN_INNER', 'JOIN_LEFT', 'JOIN_RIGHT', 'JOIN_FULL'],
     isNatural: 'value',
@@ -164,9 +171,11 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, Content>>>>
     agg_within_group: 'value',
     agg_star: 'value',
     agg_distinct: 'value',
+    func_variadic: 'value',
     funcformat: 'value',
     location: 'value',
   },
+  NamedArgExpr: { arg: 'node', name: 'value', argnumber: 'value', location: 'value' },
   WindowDef: {
     name: 'value',
     refname: 'value',

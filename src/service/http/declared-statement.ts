@@ -11,13 +11,14 @@ import { type DeclaredRoute, RouteDeclarationError } from './route-declaration.t
  * @throws RouteDeclarationError naming method, path and the refusal
  */
 export function refuseUnscopable(routes: readonly DeclaredRoute[], scope: Scope): void {
-  const roles = Object.values(scope.manifest.roles).map(parseGrants)
+  const roles = Object.entries(scope.manifest.roles).map(([role, texts]) => ({ role, grants: parseGrants(texts) }))
   for (const { methods, url, access, first } of routes) {
     if (first === undefined || access.kind === 'open') continue
     const permissions = access.kind === 'can' ? access.permissions : []
-    for (const grants of roles.filter((role) => permissions.every((permission) => role.has(permission)))) {
+    for (const { role, grants } of roles) {
+      if (!permissions.every((permission) => grants.has(permission))) continue
       try {
-        const scoped = scope.scope(first.text, intersectGrants(grants, permissions))
+        const scoped = scope.scope(first.text, intersectGrants(grants, permissions), role)
         if (methods.some(isSafe) && !scoped.readOnly) throw readOnlyRoute()
       } catch (error) {
         if (!(error instanceof ScopeRefusal)) throw error

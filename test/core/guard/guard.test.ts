@@ -287,7 +287,17 @@ describe('a unit of work', () => {
       manifest: scope.manifest,
       scope: (given, grants) =>
         given === text
-          ? { verb: 'update', readOnly: true, text, name: 'fallen', slots: [], valueCount: 0, checks: [] }
+          ? {
+              verb: 'update',
+              readOnly: true,
+              text,
+              name: 'fallen',
+              slots: [],
+              valueCount: 0,
+              checks: [],
+              writes: true,
+              sizes: [],
+            }
           : scope.scope(given, grants),
     }
     const weak = createGuard({ pools, scope: fallen })

@@ -26,7 +26,7 @@ const bases: readonly string[] = [
 ]
 
 function claimOf(text: string, grants: Grants): Claim {
-  const draft = rewrite(admit(text), archive, grants)
+  const draft = rewrite(admit(text, archive), archive, grants)
   return { text: draft.apply(), slots: draft.slots, manifest: archive, grants }
 }
 
