@@ -35,6 +35,8 @@ export type ScopedStatement = {
   readonly slots: readonly Slot[]
   /** number of values that the handler must give */
   readonly valueCount: number
+  /** how the final text was proven, for people: one line a step, names and numbers of parameters alone */
+  readonly proof: readonly string[]
   /** values of the handler that must name the caller's own tenant or user */
   readonly checks: readonly { readonly kind: 'tenant' | 'owner'; readonly index: number }[]
   /** how much its calls of generate_series, repeat, lpad and rpad make */
@@ -122,8 +124,9 @@ function scopeAfresh(text: string, manifest: Manifest, grants: Grants): ScopedSt
   const draft = rewrite(admitted, manifest, grants)
   const final = draft.apply()
   const { slots, checks } = draft
+  let proof: readonly string[]
   try {
-    prove({ text: final, slots, manifest, grants })
+    proof = prove({ text: final, slots, manifest, grants })
   } catch (error) {
     if (error instanceof Unproven) throw unproven(error, draft)
     throw error
@@ -144,6 +147,7 @@ function scopeAfresh(text: string, manifest: Manifest, grants: Grants): ScopedSt
     valueCount: admitted.parameters,
     checks: Object.freeze(checks),
     sizes: Object.freeze(sizes),
+    proof: Object.freeze(proof),
   })
 }
 

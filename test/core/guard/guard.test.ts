@@ -297,6 +297,7 @@ describe('a unit of work', () => {
               checks: [],
               writes: true,
               sizes: [],
+              proof: [],
             }
           : scope.scope(given, grants),
     }

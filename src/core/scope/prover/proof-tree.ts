@@ -1,5 +1,4 @@
 import { parseText, scanText, type Struct } from '../grammar.ts'
-import { HOME_SCHEMA } from '../vocabulary.ts'
 
 /** The final text could not be proven, so it is not sent. */
 export class Unproven extends Error {
@@ -47,53 +46,16 @@ const ONE_LITERAL = /^(?:'(?:[^']|'')*'|[eE]'(?:[^'\\]|''|\\[^])*')$/
 /** No letter that one database folds to ASCII; in bits no backslash, which is an escape to CockroachDB. */
 const ASCII = /^(?:[bBxX]'[0-9a-fA-F]*'|(?![bBxX]')[\t\n\r\x20-\x7e]*)$/
 
-/** What a query locks: the relations below each item of its FROM, or below those that a clause names. */
-export function lockedBy({ lockingClause, fromClause }: Struct): readonly Struct[] {
-  const clauses = list(lockingClause).map((clause) => list(open(clause)[1]['lockedRels']).map((item) => nameOf(item)))
-  const lockedAs = (item: Struct): readonly Struct[] => {
-    const name = nameOf(item)
-    if (clauses.some((names) => names.length === 0 || names.includes(name))) {
-      return [...entriesWithin(item)].filter(([key]) => key === 'RangeVar').map(([, relation]) => relation as Struct)
-    }
-    const { larg, rarg } = (item['JoinExpr'] ?? {}) as { larg?: Struct; rarg?: Struct }
-    return [larg, rarg].flatMap((side) => (side === undefined ? [] : lockedAs(side)))
-  }
-  return list(fromClause).flatMap(lockedAs)
-}
-
-function nameOf(item: Struct): unknown {
-  const { alias, relname } = open(item)[1]
-  return (alias as Struct | undefined)?.['aliasname'] ?? relname
-}
-
-/** Bare, or in `pg_catalog`, and in the list. */
-export function isHomely(names: unknown, known: ReadonlySet<string>): boolean {
-  const [name, home, ...more] = list(names).map(textOf).reverse()
-  return name !== undefined && known.has(name) && (home === undefined || home === HOME_SCHEMA) && more.length === 0
-}
-
-/** The grammar gives BETWEEN a name that is no operator's. */
-export function isBetween({ kind, name }: Struct): boolean {
-  const between = /^(?:NOT )?BETWEEN(?: SYMMETRIC)?$/
-  return String(kind).includes('BETWEEN') && between.test(list(name).map(textOf).join(' '))
-}
-
-/** What AND joins at the top of a condition, or the condition itself. */
-export function conjunctsOf(where: unknown): readonly unknown[] {
-  const { boolop, args } = ((where as Struct | undefined)?.['BoolExpr'] ?? {}) as Struct
-  return boolop === 'AND_EXPR' ? list(args) : [where]
-}
-
-export function isAlias(item: Struct): boolean {
-  const { relname, inh, relpersistence, location: _, ...more } = (item['RangeVar'] ?? { more: true }) as Struct
-  return typeof relname === 'string' && inh === true && relpersistence === 'p' && Object.keys(more).length === 0
-}
-
 /** A node and its type. */
 export function open(wrapped: unknown): [type: string, struct: Struct] {
   const [entry, ...more] = Object.entries((wrapped ?? {}) as Struct)
   demand(entry !== undefined && more.length === 0 && typeof entry[1] === 'object', 'a node')
   return entry as [string, Struct]
+}
+
+/** What stands under a key, be it a node's type or a key of a node; nothing where it is absent. */
+export function under(value: unknown, ...path: readonly string[]): Struct {
+  return path.reduce((inner, key) => (inner[key] ?? {}) as Struct, (value ?? {}) as Struct)
 }
 
 /** The nodes of a list, `{}` (an absent member, as in DISTINCT) left out. */
@@ -102,15 +64,68 @@ export function list(value: unknown): readonly Struct[] {
   return ((value ?? []) as Struct[]).filter((item) => Object.keys(item).length > 0)
 }
 
-/** The text of a String node; of another, such as a star, none. */
-export function textOf(item: Struct): string | undefined {
-  if (!('String' in item)) return undefined
-  const { sval } = item['String'] as Struct
-  return typeof sval === 'string' ? sval : ''
+/** The texts of a list of names; of another node, such as a star, none. */
+export function namesOf(value: unknown): readonly (string | undefined)[] {
+  return list(value).map((item) => {
+    const { sval } = under(item, 'String')
+    // an empty string is left out of the JSON
+    return typeof sval === 'string' || !('String' in item) ? (sval as string | undefined) : ''
+  })
 }
 
+/** What stands before a name of PostgreSQL's own, if anything does. */
+export const HOME = 'pg_catalog'
+
+/** Bare, or in `pg_catalog`, and in the list. */
+export function isHomely(names: unknown, known: ReadonlySet<string>): boolean {
+  const [name, home = HOME, ...more] = namesOf(names).toReversed()
+  return name !== undefined && known.has(name) && home === HOME && more.length === 0
+}
+
+/** The grammar gives BETWEEN a name that is no operator's. */
+export function isBetween({ kind, name }: Struct): boolean {
+  return String(kind).includes('BETWEEN') && /^(?:NOT )?BETWEEN(?: SYMMETRIC)?$/.test(namesOf(name).join(' '))
+}
+
+/** A relation as it is written most: no ONLY – which leaves `inh` out –, no catalog, nothing temporary. */
+export function isPlain({ inh, relpersistence, catalogname }: Struct): boolean {
+  return inh === true && relpersistence === 'p' && catalogname === undefined
+}
+
+/** What FOR UPDATE OF names: the bare alias of a relation. */
+export function isAlias(item: Struct): boolean {
+  const { RangeVar: relation = {} } = item as { RangeVar?: Struct }
+  return isPlain(relation) && relation['schemaname'] === undefined && relation['alias'] === undefined
+}
+
+/** What AND joins at the top of a condition, or the condition itself. */
+export function conjunctsOf(where: unknown): readonly unknown[] {
+  const { boolop, args } = under(where, 'BoolExpr')
+  return boolop === 'AND_EXPR' ? list(args) : [where]
+}
+
+/** The name that an item of FROM has in its query; a join without one may have one for its USING. */
+export function nameOf(item: Struct): unknown {
+  const { alias, join_using_alias: using, relname } = open(item)[1]
+  return under(alias ?? using)['aliasname'] ?? relname
+}
+
+/** What a query locks: the relations below each item of its FROM, or below those that a clause names. */
+export function lockedBy({ lockingClause, fromClause }: Struct): readonly Struct[] {
+  const clauses = list(lockingClause).map((clause) => list(open(clause)[1]['lockedRels']).map((item) => nameOf(item)))
+  const lockedAs = (item: Struct): readonly Struct[] => {
+    const name = nameOf(item)
+    if (clauses.some((names) => names.length === 0 || names.includes(name))) {
+      return [...entriesWithin(item)].filter(([key]) => key === 'RangeVar').map(([, relation]) => relation as Struct)
+    }
+    const { larg, rarg } = under(item, 'JoinExpr') as { larg?: Struct; rarg?: Struct }
+    return [larg, rarg].flatMap((side) => (side === undefined ? [] : lockedAs(side)))
+  }
+  return list(fromClause).flatMap(lockedAs)
+}
+
+/** Where a node stands; PostgreSQL's JSON leaves a location of 0 out, and a join, a subquery or an alias has none. */
 export function locationOf(type: string, { location }: Struct): number | undefined {
-  // PostgreSQL's JSON leaves a location of 0 out, and a join, a subquery or an alias has none at all
   return typeof location === 'number' && location >= 0 && type !== 'TypeName' ? location : undefined
 }
 
@@ -125,6 +140,11 @@ export function* entriesWithin(value: unknown): Generator<[string, unknown]> {
     yield [key, inner]
     yield* entriesWithin(inner)
   }
+}
+
+/** A name as it is written in quotes. */
+export function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`
 }
 
 /** Goes on only if the condition holds. @throws Unproven */
