@@ -33,6 +33,8 @@ export type Admitted = {
   readonly ctes: ReadonlyMap<string, number>
   /** calls of the application's own functions */
   readonly calls: readonly Struct[]
+  /** columns that were named with a schema, as `schema.table.column`: their nodes have only table and column left */
+  readonly qualified: readonly Struct[]
   readonly sizes: readonly Size[]
   readonly locks: boolean
   /** highest parameter number, 0 for none */
@@ -78,6 +80,7 @@ type Found = {
   mentions: Struct[]
   ctes: Map<string, number>
   calls: Struct[]
+  qualified: Struct[]
   sizes: Size[]
   locks: boolean
   parameters: number
@@ -91,6 +94,7 @@ class Visit {
     mentions: [],
     ctes: new Map(),
     calls: [],
+    qualified: [],
     sizes: [],
     locks: false,
     parameters: 0,
@@ -174,9 +178,7 @@ class Visit {
         }
         return
       case 'ColumnRef':
-        if (listOf(struct['fields']).length > 2) {
-          this.#refuse(at, 'column_not_accepted', 'name a column as table.column, with the alias of the table')
-        }
+        return this.#checkColumn(struct, at)
     }
   }
 
@@ -196,6 +198,19 @@ class Visit {
     if (kind === 'SelectStmt' || (WRITES.includes(kind) && this.#topQueries.has(cte))) return
     const hint = WRITES.includes(kind) ? 'move the WITH query that writes to the front of the statement' : INSTEAD[kind]
     this.#refuse(at, 'construct_not_accepted', hint)
+  }
+
+  /** `schema.table.column` loses its schema: a leaf bears its table's name alone. */
+  #checkColumn(column: { fields?: unknown }, at: number): void {
+    const fields = listOf(column.fields)
+    if (fields.length <= 2) return
+    const [home, name] = stringsOf(fields)
+    const isTable = this.#manifest.tables.some((table) => table.schema === home && table.name === name)
+    if (fields.length > 3 || !isTable) {
+      this.#refuse(at, 'column_not_accepted', 'name a column as table.column, with the alias of the table')
+    }
+    column.fields = fields.slice(1)
+    this.found.qualified.push(column as Struct)
   }
 
   #countParameter(number: number, at: number): void {

@@ -105,6 +105,9 @@ function checkTargetColumns(draft: Draft, visible: Struct, table: Table, alias: 
     if (listOf(fields).length === 2 && first === alias && second !== undefined) {
       draft.requireColumn(table, second, location)
     }
+    if (listOf(fields).length === 1 && first === alias && !Object.hasOwn(table.columns, alias)) {
+      draft.refuse(location, 'column_not_accepted', `the row may have hidden columns: name what you want, or ${alias}.*`)
+    }
   }
 }
 

@@ -27,7 +27,19 @@ export function rewrite(admitted: Admitted, manifest: Manifest, grants: Grants):
     if (kind === 'DeleteStmt') rewriteChange(draft, statement, 'delete')
   }
   checkGrouping(draft)
+  dropSchemas(draft)
   return draft
+}
+
+/** After all else: where a star was replaced as a whole, nothing is left to drop. */
+function dropSchemas(draft: Draft): void {
+  const { qualified, tokens } = draft.admitted
+  for (const { location } of qualified) {
+    const first = tokens.findIndex(({ start }) => start === Number(location ?? 0))
+    const [schema, table] = [tokens[first], tokens[first + 2]]
+    if (schema === undefined || table === undefined) throw new TypeError('a column stands at a token')
+    draft.edit(schema.start, table.start, '')
+  }
 }
 
 /** Each relation that is read and is no CTE becomes its leaf. */

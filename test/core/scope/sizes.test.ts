@@ -1,0 +1,77 @@
+import { beforeAll, describe, expect, it } from 'vitest'
+import { ScopeRefusal } from '../../../src/core/scope/refusals.ts'
+import { bind, createScope, loadKernel, type Scope } from '../../../src/core/scope/scope.ts'
+import { outcomeOf, shop, whole } from './shop.ts'
+
+let scope: Scope
+
+beforeAll(async () => {
+  await loadKernel()
+  scope = createScope({ manifest: shop, dialect: 'postgresql' })
+})
+
+function bindAs(text: string, values: readonly unknown[]): string {
+  try {
+    bind(scope.scope(text, whole, 'admin'), { tenantId: 't', userId: 'u' }, values)
+    return 'bound'
+  } catch (error) {
+    if (!(error instanceof ScopeRefusal)) throw error
+    return error.code
+  }
+}
+
+describe('what one statement may make', () => {
+  it.each([
+    'SELECT * FROM generate_series(1, 1e12)',
+    'SELECT * FROM generate_series(1, 1000001)',
+    'SELECT * FROM generate_series(-600000, 600000)',
+    'SELECT * FROM generate_series(1, 2000000::int8, 1)',
+    'SELECT * FROM generate_series(2000000, 1, -1)',
+    'SELECT * FROM generate_series(1, 1001) a, generate_series(1, 1001) b',
+    "SELECT repeat('x', 1000000000)",
+    "SELECT repeat(repeat('x', 10000), 10000)",
+    "SELECT lpad('x', 2000000), rpad('x', 1)",
+    'SELECT * FROM generate_series(1, 10 * 10)',
+    'SELECT generate_series(1, amount) FROM lines',
+    "SELECT repeat('x', amount) FROM lines",
+    "SELECT repeat('x', (SELECT count(*) FROM lines)::int)",
+    "SELECT repeat('x', '1000000000')",
+  ])('refuses %s', (text) => {
+    expect(outcomeOf(scope, text)).toMatch(/^size_too_large/)
+  })
+
+  it.each([
+    'SELECT * FROM generate_series(1, 1000000)',
+    'SELECT * FROM generate_series(1, 2000000, 2)',
+    'SELECT * FROM generate_series(10, 1)',
+    'SELECT * FROM generate_series(1, 1000) a, generate_series(1, 1000) b',
+    "SELECT repeat('x', 100), lpad(title, 10, '0') FROM orders",
+    "SELECT repeat('x', -5)",
+    "SELECT repeat('x', NULL)",
+    "SELECT d FROM generate_series(now() - interval '1 year', now(), interval '1 day') d",
+    'SELECT d FROM generate_series($1::timestamptz, $2, $3::interval) d',
+  ])('takes %s', (text) => {
+    expect(outcomeOf(scope, text)).toMatch(/^SELECT/)
+  })
+
+  const series = 'SELECT * FROM generate_series($1, $2)'
+  it.each([
+    [series, [1, 1_000_000], 'bound'],
+    [series, [1, 1_000_001], 'size_too_large'],
+    [series, ['1', '1e12'], 'size_too_large'],
+    [series, [1n, 10n ** 12n], 'size_too_large'],
+    [series, [-1e300, 1e300], 'size_too_large'],
+    [series, [null, 5], 'bound'],
+    [series, ['now', 'then'], 'size_too_large'],
+    [series, [[1], {}], 'size_too_large'],
+    [series, [1, '9'.repeat(400)], 'size_too_large'],
+    ['SELECT * FROM generate_series(1, $1::int8, $2)', [10_000_000, 100], 'bound'],
+    ['SELECT * FROM generate_series(1, $1, $2)', [10_000_000, 0.001], 'size_too_large'],
+    ['SELECT * FROM generate_series(1, $1, $2)', [10_000_000, 0], 'bound'],
+    ["SELECT repeat('x', $1), repeat('y', $2)", [1_000, 1_000], 'bound'],
+    ["SELECT repeat('x', $1), repeat('y', $2)", [1_000, 1_001], 'size_too_large'],
+    ["SELECT lpad('x', $1) FROM generate_series(1, 1000)", [1_001], 'size_too_large'],
+  ])('%s, case %#', (text, values, outcome) => {
+    expect(bindAs(text, values)).toBe(outcome)
+  })
+})
