@@ -3,9 +3,10 @@ import { newSessionToken } from '../core/guard/credential.ts'
 import { parseGrants } from '../core/scope/grants.ts'
 import type { DescribedRoute } from '../service/http/guard-plugin.ts'
 import { formatAccess } from '../service/http/route-declaration.ts'
+import { nameText } from '../core/scope/leaf.ts'
 import { differences, footprintOf } from './footprint.ts'
 import { planRequest, type Samples } from './plan-request.ts'
-import { nameOf, type Seed, type SeededTenant, seedTenant } from './seed-tenant.ts'
+import { ofTenant, type Seed, type SeededTenant, seedTenant } from './seed-tenant.ts'
 import type { TestHoldfast } from './test-holdfast.ts'
 
 /** One line of the report. */
@@ -195,7 +196,7 @@ function isHolding({ manifest }: TestHoldfast, { access }: DescribedRoute, { rol
 function isReading({ manifest }: TestHoldfast, { access }: DescribedRoute, method: string): boolean {
   if (method !== 'GET' || access.kind !== 'can') return false
   return manifest.tables.some(
-    ({ resource, tenant }) => tenant !== undefined && access.permissions.includes(`${resource}:read`),
+    ({ resource, shared }) => shared === undefined && access.permissions.includes(`${resource}:read`),
   )
 }
 
@@ -208,10 +209,13 @@ function marksOf(tenant: SeededTenant): string[] {
 
 async function removeRows({ manifest, asOwner }: TestHoldfast, tenant: SeededTenant): Promise<void> {
   await asOwner("SET LOCAL session_replication_role = 'replica'")
-  for (const table of manifest.tables) {
-    if (table.tenant !== undefined) {
-      await asOwner(`DELETE FROM ${nameOf(table)} t WHERE t.${table.tenant}::TEXT = $1`, [tenant.id])
-    }
+  // children first: their parents tell whose they are
+  for (const table of manifest.tables.toSorted(
+    (a, b) => Number(b.through !== undefined) - Number(a.through !== undefined),
+  )) {
+    const condition = ofTenant(manifest, table)
+    if (condition === undefined || table.view === true) continue
+    await asOwner(`DELETE FROM ${nameText(table)} t WHERE ${condition}`, [tenant.id])
   }
   await asOwner("SET LOCAL session_replication_role = 'origin'")
 }

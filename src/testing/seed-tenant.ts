@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import type { Row } from '../core/database/statement.ts'
-import type { Table } from '../core/scope/manifest.ts'
+import { nameText } from '../core/scope/leaf.ts'
+import { type Manifest, parentOf, type Table } from '../core/scope/manifest.ts'
 import type { TestCaller, TestHoldfast } from './test-holdfast.ts'
 
 /** A tenant with a user of each role and rows of theirs in each table. */
@@ -41,21 +42,23 @@ export async function seedTenant(test: TestHoldfast, slug: string, seed: Seed | 
   const rows = new Map<string, readonly Row[]>()
   const shapes = new Map<string, Shape>()
   const tables = new Map(test.manifest.tables.map((table) => [nameOf(table), table]))
-  for (const name of tables.keys()) shapes.set(name, await shapeOf(test, name))
+  for (const [name, table] of tables) {
+    const shape = await shapeOf(test, nameText(table))
+    shapes.set(name, { ...shape, references: [...shape.references, ...linksOf(test.manifest, table)] })
+  }
   const visit = async (name: string, path: readonly string[]): Promise<void> => {
     const table = tables.get(name)
     const shape = shapes.get(name)
     if (table === undefined || shape === undefined || rows.has(name) || path.includes(name)) return
     // parents first
     for (const { target } of shape.references) await visit(target, [...path, name])
-    if (table.tenant === undefined) return
-    const read = async (): Promise<Row[]> =>
-      (
-        await test.asOwner(`SELECT pg_catalog.to_jsonb(t) AS row FROM ${name} t WHERE t.${table.tenant}::TEXT = $1`, [
-          id,
-        ])
-      ).map(({ row }) => row as Row)
-    if ((await read()).length === 0) {
+    const condition = ofTenant(test.manifest, table)
+    if (condition === undefined) return
+    const read = async (): Promise<Row[]> => {
+      const text = `SELECT pg_catalog.to_jsonb(t) AS row FROM ${nameText(table)} t WHERE ${condition}`
+      return (await test.asOwner(text, [id])).map(({ row }) => row as Row)
+    }
+    if (table.view === undefined && (await read()).length === 0) {
       for (const caller of Object.values(callers)) await invent(test, table, shape, { id, canary, caller, rows })
     }
     rows.set(name, await read())
@@ -67,6 +70,23 @@ export async function seedTenant(test: TestHoldfast, slug: string, seed: Seed | 
 /** The name under which rows and references are kept. */
 export function nameOf({ schema, name }: Table): string {
   return `${schema}.${name}`
+}
+
+/** A child's link to its parent, which need not be a foreign key. */
+function linksOf(manifest: Manifest, table: Table): Reference[] {
+  const parent = parentOf(manifest, table)
+  if (table.through === undefined || parent === undefined) return []
+  return [{ columns: [table.through.column], target: nameOf(parent), targets: [table.through.references] }]
+}
+
+/** What the rows `t` of a table fulfil that are the tenant `$1`'s; undefined for a shared table. */
+export function ofTenant(manifest: Manifest, table: Table): string | undefined {
+  const parent = parentOf(manifest, table)
+  if (table.through !== undefined && parent !== undefined) {
+    const { column, references } = table.through
+    return `EXISTS (SELECT 1 FROM ${nameText(parent)} p WHERE p."${references}" = t."${column}" AND p."${parent.tenant}"::TEXT = $1)`
+  }
+  return table.tenant === undefined ? undefined : `t."${table.tenant}"::TEXT = $1`
 }
 
 type Tenant = { id: string; canary: string; caller: TestCaller; rows: ReadonlyMap<string, readonly Row[]> }
@@ -86,7 +106,7 @@ async function invent(test: TestHoldfast, table: Table, shape: Shape, tenant: Te
   const names = [...values.keys()]
   try {
     await test.asOwner(
-      `INSERT INTO ${nameOf(table)} (${names.map((name) => `"${name}"`).join(', ')}) VALUES (${names.map((_, index) => `$${index + 1}`).join(', ')})`,
+      `INSERT INTO ${nameText(table)} (${names.map((name) => `"${name}"`).join(', ')}) VALUES (${names.map((_, index) => `$${index + 1}`).join(', ')})`,
       [...values.values()],
     )
   } catch (error) {

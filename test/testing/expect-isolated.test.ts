@@ -69,6 +69,9 @@ async function build(extend: (app: FastifyInstance) => void = () => undefined): 
     if (rowCount === 0) throw new HttpProblem('not_found')
     return null
   })
+  app.get('/remarks', { config: { access: can('remark:read') } }, async (request) => {
+    return (await request.db.last('SELECT "itsText" FROM "Remarks" ORDER BY id')).rows
+  })
   extend(app)
   return app
 }

@@ -29,6 +29,13 @@ export const invoices = {
         },
         tenant: 'tenant_id',
       },
+      {
+        schema: 'app',
+        name: 'Remarks',
+        resource: 'remark',
+        columns: { id: { type: 'uuid' }, lineId: { type: 'uuid' }, itsText: { type: 'text' } },
+        through: { table: 'lines', column: 'lineId', references: 'id' },
+      },
     ],
     roles: {
       owner: [
@@ -39,6 +46,7 @@ export const invoices = {
         'line:read',
         'line:create',
         'line:delete',
+        'remark:read',
       ],
       clerk: ['invoice:read@own', 'invoice:create'],
     },

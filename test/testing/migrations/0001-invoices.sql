@@ -35,3 +35,8 @@ CREATE POLICY tenant_isolation ON app.lines FOR ALL TO PUBLIC
   WITH CHECK (tenant_id = NULLIF(current_setting('holdfast.tenant_id', true), '')::UUID);
 -- next
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE app.lines TO holdfast_app;
+
+-- next
+CREATE TABLE app."Remarks" ("id" UUID PRIMARY KEY DEFAULT gen_random_uuid(), "lineId" UUID NOT NULL, "itsText" TEXT NOT NULL);
+-- next
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE app."Remarks" TO holdfast_app;
