@@ -6,3 +6,13 @@ export function relationsOf(item: Struct): Struct[] {
   if (type === 'RangeVar') return [struct]
   return type === 'JoinExpr' ? [struct['larg'], struct['rarg']].flatMap((side) => relationsOf(side as Struct)) : []
 }
+
+/** Whether a relation stands on a side of an outer join that may be empty. */
+export function mayLack(item: Struct, relation: Struct): boolean {
+  const [type, { jointype, larg, rarg }] = unwrap(item)
+  if (type !== 'JoinExpr') return false
+  const side = relationsOf(larg as Struct).includes(relation) ? larg : rarg
+  if (!relationsOf(side as Struct).includes(relation)) return false
+  const keeps = jointype === 'JOIN_INNER' || jointype === (side === larg ? 'JOIN_LEFT' : 'JOIN_RIGHT')
+  return !keeps || mayLack(side as Struct, relation)
+}

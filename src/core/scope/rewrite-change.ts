@@ -106,7 +106,11 @@ function checkTargetColumns(draft: Draft, visible: Struct, table: Table, alias: 
       draft.requireColumn(table, second, location)
     }
     if (listOf(fields).length === 1 && first === alias && !Object.hasOwn(table.columns, alias)) {
-      draft.refuse(location, 'column_not_accepted', `the row may have hidden columns: name what you want, or ${alias}.*`)
+      draft.refuse(
+        location,
+        'column_not_accepted',
+        `the row may have hidden columns: name what you want, or ${alias}.*`,
+      )
     }
   }
 }

@@ -1,5 +1,5 @@
 import { aliasOf, type Draft } from './draft.ts'
-import { relationsOf } from './from.ts'
+import { mayLack, relationsOf } from './from.ts'
 import { isWord, listOf, type Struct, stringsOf, type Token, unwrap } from './grammar.ts'
 import { nameText } from './leaf.ts'
 import { parentOf, type Table } from './manifest.ts'
@@ -113,12 +113,14 @@ function requireParent(
     const [qualifier, column, ...more] = stringsOf((items[index]?.['ColumnRef'] as Struct | undefined)?.['fields'])
     const isMoved = items.slice(0, index).some((item) => JSON.stringify(item).includes('"A_Star"'))
     const isLink = column === table.through?.references && more.length === 0 && !isMoved
-    const found = listOf(arm['fromClause'])
-      .flatMap(relationsOf)
-      .filter((relation) => aliasOf(relation) === qualifier)
+    const from = listOf(arm['fromClause'])
+    const found = from.flatMap(relationsOf).filter((relation) => aliasOf(relation) === qualifier)
     const [relation] = found
     const isParent = relation !== undefined && found.length === 1 && namesTable(draft, relation, parent)
-    if (!isLink || !isParent) draft.refuse(at, 'link_not_assignable', hintOfLink(table))
+    // the side of an outer join that may be empty, and a grouping set without the key, would hang the row on nothing
+    const isSure = relation !== undefined && !from.some((item) => mayLack(item, relation))
+    const isGrouped = JSON.stringify(arm['groupClause'] ?? '').includes('"GroupingSet"')
+    if (!isLink || !isParent || !isSure || isGrouped) draft.refuse(at, 'link_not_assignable', hintOfLink(table))
   }
 }
 
