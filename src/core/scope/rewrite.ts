@@ -4,7 +4,7 @@ import type { Grants } from './grants.ts'
 import { checkGrouping } from './grouping.ts'
 import { type Struct, stringsOf } from './grammar.ts'
 import type { Manifest } from './manifest.ts'
-import { isFunctionField } from './one-argument-functions.ts'
+import { isFunctionField } from './vocabulary/index.ts'
 import { rewriteChange } from './rewrite-change.ts'
 import { rewriteInsert } from './rewrite-insert.ts'
 

@@ -1,5 +1,6 @@
 import { listOf, type Struct, stringsOf, unwrap } from './grammar.ts'
 import { ScopeRefusal } from './refusals.ts'
+import { SIZED } from './vocabulary/index.ts'
 
 /**
  * What `generate_series`, `repeat`, `lpad` and `rpad` are asked for in one statement, multiplied: so many rows or
@@ -11,13 +12,6 @@ export const MAX_SIZE = 1_000_000
 type Term = number | { readonly index: number }
 /** How much a call makes: one number, or from, to and step of a series. */
 export type Size = readonly [count: Term] | readonly [from: Term, to: Term, step: Term]
-
-/** Functions whose result is as large as one argument says, with that argument's index. */
-const SIZED: ReadonlyMap<string, number> = new Map([
-  ['repeat', 1],
-  ['lpad', 1],
-  ['rpad', 1],
-])
 
 /**
  * How much a call may make; undefined for one whose result is no larger than what it is given.

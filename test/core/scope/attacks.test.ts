@@ -1,11 +1,9 @@
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MAX_CHAIN } from '../../../src/core/scope/depth.ts'
-import { isFunctionField } from '../../../src/core/scope/one-argument-functions.ts'
 import { prove, type Slot, Unproven } from '../../../src/core/scope/prover/prove.ts'
 import { ScopeRefusal } from '../../../src/core/scope/refusals.ts'
 import { createScope, loadKernel } from '../../../src/core/scope/scope.ts'
-import { FUNCTIONS, TYPES } from '../../../src/core/scope/vocabulary.ts'
 import { connect } from '../../backends.ts'
 import { createTestDatabase, type TestDatabase } from '../../postgres.ts'
 import { all, archive } from './archive.ts'
@@ -90,46 +88,6 @@ describe('the databases, asked', () => {
       `SELECT relname FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace AND relname NOT LIKE 'pg\\_%'`,
     )
     expect(rows).toEqual([])
-  })
-
-  it('knows each function that x.f could call', async () => {
-    const { rows } = await client.query<{ proname: string }>(
-      `SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND prokind <> 'p'
-       AND (pronargs = 1 OR pronargs > 1 AND pronargs - pronargdefaults <= 1 OR provariadic <> 0)`,
-    )
-    expect(rows.length).toBeGreaterThan(1_000)
-    const missed = rows
-      .map(({ proname }) => proname)
-      .filter((name) => !FUNCTIONS.has(name) && !TYPES.has(name) && !isFunctionField(name, new Set()))
-    expect(missed).toEqual([])
-  })
-
-  /** `x.regclass` casts the text x, and so looks a name up. */
-  it('knows each type that x.t could look up a name through', async () => {
-    const { rows } = await client.query<{ typname: string }>(
-      `SELECT typname FROM pg_type t WHERE typnamespace = 'pg_catalog'::regnamespace AND typname ~ '^reg' AND typtype = 'b'`,
-    )
-    expect(rows.length).toBeGreaterThan(8)
-    const missed = rows.map(({ typname }) => typname).filter((name) => !isFunctionField(name, new Set()))
-    expect(missed).toEqual([])
-  })
-
-  it('has each function and type of the vocabulary in pg_catalog alone, and none that writes', async () => {
-    const names = [...FUNCTIONS]
-    const { rows } = await client.query<{ proname: string; provolatile: string }>(
-      `SELECT DISTINCT proname, provolatile FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = ANY ($1)`,
-      [names],
-    )
-    const found = new Set(rows.map(({ proname }) => proname))
-    // spelt by the grammar, and turned into nodes of their own
-    expect(names.filter((name) => !found.has(name))).toEqual(['greatest', 'least', 'trim'])
-    const volatile = rows.filter(({ provolatile }) => provolatile === 'v').map(({ proname }) => proname)
-    expect(volatile.sort()).toEqual(['clock_timestamp', 'gen_random_uuid'])
-    const types = await client.query<{ typname: string }>(
-      `SELECT typname FROM pg_type WHERE typnamespace = 'pg_catalog'::regnamespace AND typname = ANY ($1)`,
-      [[...TYPES]],
-    )
-    expect(types.rowCount).toBe(TYPES.size)
   })
 })
 

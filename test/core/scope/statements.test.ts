@@ -223,9 +223,9 @@ const refused: Refused[] = [
   ['SELECT IF(true, 1, 2)', 'function_not_accepted'],
   ['DELETE FROM docs RETURNING NOTHING', 'column_unknown'],
   // without end
-  ['SELECT * FROM generate_series(1, 1e12)', 'function_not_accepted'],
-  ["SELECT repeat('x', 1000000000)", 'function_not_accepted'],
-  ["SELECT lpad('x', 1000000000)", 'function_not_accepted'],
+  ['SELECT * FROM generate_series(1, 1e12)', 'size_too_large'],
+  ["SELECT repeat('x', 1000000000)", 'size_too_large'],
+  ["SELECT lpad('x', 1000000000)", 'size_too_large'],
   ["SELECT format('%1000000000s', 'x')", 'function_not_accepted'],
   [`SELECT ${'('.repeat(65)}1${')'.repeat(65)}`, 'text_too_deep'],
   [`SELECT ${'CASE WHEN true THEN '.repeat(65)}1${' END'.repeat(65)}`, 'text_too_deep'],
@@ -238,7 +238,6 @@ const refused: Refused[] = [
   ["SELECT * FROM XMLTABLE('/x' PASSING '<x/>' COLUMNS a text)", 'construct_not_accepted'],
   ['SELECT xmlelement(name a)', 'construct_not_accepted'],
   ['SELECT * FROM ROWS FROM (unnest(ARRAY[1]))', 'construct_not_accepted'],
-  ["SELECT * FROM json_to_record('{}') AS x(secret text)", 'function_not_accepted'],
   ['UPDATE docs SET body[1] = $1', 'construct_not_accepted'],
   ['SELECT json_set(a => 1)', 'function_not_accepted'],
 ]

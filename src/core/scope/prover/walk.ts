@@ -1,7 +1,6 @@
 import type { Struct } from '../grammar.ts'
-import { isFunctionField } from '../one-argument-functions.ts'
 import { SHAPES } from '../shapes.ts'
-import { COLLATIONS, FUNCTIONS, OPERATORS, TYPES } from '../vocabulary.ts'
+import { COLLATIONS, FUNCTIONS, isFunctionField, OPERATORS, TYPES } from '../vocabulary/index.ts'
 import { leafOf, OTHER_ALIASES, proveLeaf, reachOf, type Scene, tableOf, type Target } from './confine.ts'
 import {
   demand,

@@ -1,0 +1,156 @@
+import type pg from 'pg'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ACCEPTED_FUNCTIONS } from '../../../../src/core/scope/vocabulary/functions.ts'
+import {
+  COLLATIONS,
+  FUNCTIONS,
+  isFunctionField,
+  OPERATORS,
+  PLAIN_FIELDS,
+  SIZED,
+  TYPES,
+  whyNot,
+} from '../../../../src/core/scope/vocabulary/index.ts'
+import { ACCEPTED_OPERATORS, REFUSED_OPERATORS } from '../../../../src/core/scope/vocabulary/operators.ts'
+import { REFUSED_FUNCTIONS } from '../../../../src/core/scope/vocabulary/refused-functions.ts'
+import { ACCEPTED_TYPES, PADDED_TYPES, REFUSED_TYPES } from '../../../../src/core/scope/vocabulary/types.ts'
+import { connect } from '../../../backends.ts'
+import { createTestDatabase, type TestDatabase } from '../../../postgres.ts'
+
+let database: TestDatabase
+let client: pg.Client
+/** 15, 18: the lists know all built-ins of these */
+let version: number
+
+beforeAll(async () => {
+  database = await createTestDatabase()
+  client = await connect(database.target('superuser'))
+  const { rows } = await client.query<{ version: string }>("SELECT current_setting('server_version_num') AS version")
+  version = Math.trunc(Number(rows[0]?.version) / 10_000)
+})
+afterAll(async () => {
+  await client.end()
+  await database.drop()
+})
+
+const words = (text: string): string[] => text.trim().split(/\s+/)
+const namesOf = (groups: readonly { names: string }[]): string[] => groups.flatMap(({ names }) => words(names))
+
+/** Names of the catalog. */
+async function ask(sql: string, values: unknown[] = []): Promise<string[]> {
+  const { rows } = await client.query<[string]>({ text: sql, values, rowMode: 'array' })
+  return rows.map(([name]) => name)
+}
+
+const accepted = namesOf(ACCEPTED_FUNCTIONS)
+const refused = namesOf(REFUSED_FUNCTIONS)
+const functionsSql = "SELECT DISTINCT proname::text FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace"
+
+/** Built-ins that 18 has no more. */
+const GONE = words(
+  `interval_accum interval_accum_inv interval_combine pg_read_file_old pg_rotate_logfile_old
+   pg_stat_get_bgwriter_buf_written_checkpoints pg_stat_get_bgwriter_requested_checkpoints
+   pg_stat_get_bgwriter_timed_checkpoints pg_stat_get_buf_fsync_backend pg_stat_get_buf_written_backend
+   pg_stat_get_checkpoint_sync_time pg_stat_get_checkpoint_write_time pg_timezone_abbrevs`,
+)
+
+describe('every built-in is in or is out', () => {
+  it.each([
+    ['functions', accepted, refused],
+    ['operators', Object.values(ACCEPTED_OPERATORS).flatMap(words), namesOf(REFUSED_OPERATORS)],
+    ['types', Object.values(ACCEPTED_TYPES).flatMap(words), namesOf(REFUSED_TYPES)],
+  ])('%s: each once', (_, inside, outside) => {
+    expect(inside.length).toBeGreaterThan(30)
+    expect(outside.length).toBeGreaterThan(20)
+    const all = [...inside, ...outside]
+    expect(all.filter((name, index) => all.indexOf(name) !== index)).toEqual([])
+  })
+
+  it('functions', async () => {
+    const found = await ask(functionsSql)
+    expect(found.length).toBeGreaterThan(2_600)
+    const known = new Set([...accepted, ...refused])
+    expect(found.filter((name) => !known.has(name))).toEqual([])
+    // what is listed exists, in the newest or, where it is gone from there, in the oldest
+    const there = new Set(found)
+    if (version === 18) expect([...known].filter((name) => !there.has(name)).sort()).toEqual(GONE)
+    if (version === 15) expect(GONE.filter((name) => !there.has(name))).toEqual([])
+  })
+
+  it('operators', async () => {
+    const found = await ask(
+      "SELECT DISTINCT oprname::text FROM pg_operator WHERE oprnamespace = 'pg_catalog'::regnamespace",
+    )
+    expect(found.sort()).toEqual([...OPERATORS, ...namesOf(REFUSED_OPERATORS)].sort())
+  })
+
+  it('types, without arrays and the rows of relations', async () => {
+    const found = await ask(
+      `SELECT typname::text FROM pg_type t WHERE typnamespace = 'pg_catalog'::regnamespace AND typtype <> 'c'
+       AND NOT EXISTS (SELECT FROM pg_type WHERE typarray = t.oid)`,
+    )
+    expect(found.sort()).toEqual([...TYPES, ...namesOf(REFUSED_TYPES)].sort())
+  })
+
+  it('collations: what is in exists', async () => {
+    const found = await ask('SELECT DISTINCT collname::text FROM pg_collation WHERE collname = ANY ($1)', [
+      [...COLLATIONS],
+    ])
+    expect(found.length).toBeGreaterThanOrEqual(version >= 16 ? COLLATIONS.size : COLLATIONS.size - 1)
+  })
+})
+
+describe('x.f', () => {
+  it('knows each function that it could call', async () => {
+    const callable = await ask(
+      `${functionsSql} AND prokind <> 'p'
+       AND (pronargs = 1 OR pronargs > 1 AND pronargs - pronargdefaults <= 1 OR provariadic <> 0)`,
+    )
+    expect(callable.length).toBeGreaterThan(1_000)
+    expect(callable.filter((name) => !FUNCTIONS.has(name) && !isFunctionField(name, new Set()))).toEqual([])
+    expect(callable.filter((name) => SIZED.has(name))).toEqual([])
+  })
+
+  it('knows each type and array that it could cast to', async () => {
+    const types = await ask(
+      "SELECT typname::text FROM pg_type WHERE typnamespace = 'pg_catalog'::regnamespace AND typtype <> 'p'",
+    )
+    expect(types).toContain('_regclass')
+    const isIn = (name: string): boolean => TYPES.has(name.replace(/^_/, ''))
+    expect(types.filter((name) => !isIn(name) && !isFunctionField(name, new Set()))).toEqual([])
+    expect(isFunctionField('_regrole', new Set())).toBe(true)
+  })
+
+  it.each([...PLAIN_FIELDS])('%s is a field and no more', async (name) => {
+    const outcome = client.query(`SELECT x."${name}" FROM lower('a') AS x`)
+    if (TYPES.has(name)) await outcome.catch(() => undefined)
+    else await expect(outcome).rejects.toThrow()
+  })
+
+  it('gives way to a column of the manifest, but not in the databases’ own families', () => {
+    expect(isFunctionField('money', new Set())).toBe(true)
+    expect(isFunctionField('money', new Set(['money']))).toBe(false)
+    expect(isFunctionField('pg_sleep', new Set(['pg_sleep']))).toBe(true)
+    expect(isFunctionField('total', new Set())).toBe(false)
+    expect(isFunctionField('lower', new Set())).toBe(false)
+  })
+})
+
+describe('whyNot', () => {
+  it.each([
+    ['function', 'pg_read_file', "it reads the server's files"],
+    ['function', 'setseed', 'it reads or sets the session; random() needs no seed'],
+    ['operator', '^@', expect.stringContaining('use abs or starts_with')],
+    ['type', 'regclass', 'it looks names up in the catalog'],
+    ['function', 'lower', undefined],
+    ['function', 'no_such_function', undefined],
+    ['type', 'int4', undefined],
+  ] as const)('%s %s', (kind, name, why) => {
+    expect(whyNot(kind, name)).toEqual(why)
+  })
+
+  it('has a name of its own list for every size', () => {
+    expect([...SIZED.keys()].every((name) => FUNCTIONS.has(name))).toBe(true)
+    expect([...PADDED_TYPES].every((name) => TYPES.has(name))).toBe(true)
+  })
+})
