@@ -6,6 +6,10 @@ export type Terminal = {
   readonly out: (line: string) => void
   /** one line for people, beside the results */
   readonly err: (line: string) => void
+  /** standard input, as it comes */
+  readonly input: () => AsyncIterable<Uint8Array>
+  /** waits until whoever reads the results has caught up */
+  readonly drained: () => Promise<void>
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly directory: string
   /** whether escape sequences are welcome (NO_COLOR, and a terminal) */

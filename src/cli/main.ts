@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { once } from 'node:events'
 import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { type Command, type Terminal, UsageError } from './command.ts'
@@ -24,7 +25,10 @@ const commands: Readonly<Record<string, { summary: string; load: () => Promise<C
     load: async () => (await import('./setup-token.ts')).setupToken,
   },
   routes: { summary: 'list all routes and who may use them', load: async () => (await import('./routes.ts')).routes },
-  explain: { summary: 'show what a statement becomes', load: async () => (await import('./explain.ts')).explain },
+  explain: {
+    summary: 'show what statements become, or why they are refused',
+    load: async () => (await import('./explain.ts')).explain,
+  },
 }
 
 /** Runs what was typed. @returns the exit code: 0 done, 1 failed, 2 wrong usage */
@@ -89,16 +93,23 @@ function overview(): string {
 
 /** The real terminal. A reader that has gone (`| head`) is no failure. */
 function ownTerminal(): Terminal {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0)
-    throw error
-  })
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit(0)
+      throw error
+    })
+  }
   return {
     out: (line) => void process.stdout.write(`${line}\n`),
     err: (line) => void process.stderr.write(`${line}\n`),
+    input: () => process.stdin,
+    drained: async () => {
+      if (process.stdout.writableNeedDrain) await once(process.stdout, 'drain')
+    },
     environment: process.env,
     directory: process.cwd(),
-    color: process.stdout.isTTY === true && !process.env['NO_COLOR'],
+    // results and what is said beside them may go to different places
+    color: process.stdout.isTTY === true && process.stderr.isTTY === true && !process.env['NO_COLOR'],
   }
 }
 

@@ -97,52 +97,6 @@ describe('holdfast routes', () => {
   })
 })
 
-describe('holdfast explain', () => {
-  it('shows what a statement becomes', async () => {
-    const { code, out } = await holdfast([
-      'explain',
-      'SELECT slug FROM teams WHERE id = $1 OR true',
-      '--role',
-      'viewer',
-    ])
-    expect(code).toBe(0)
-    expect(out).toMatch(/"tenancy"\."teams".*tenant_id.*\$2::uuid/)
-    expect(out).toMatch(/\$1 = p1\n {2}\$2 = tenant$/)
-  })
-
-  it('takes every grant at reach own where no role is named', async () => {
-    const { text, values, readOnly } = JSON.parse(
-      (await holdfast(['explain', 'SELECT slug FROM teams', '--json'])).out,
-    ) as {
-      text: string
-      values: string[]
-      readOnly: boolean
-    }
-    expect(values).toEqual(['tenant', 'user'])
-    expect(text).toContain('created_by')
-    expect(readOnly).toBe(true)
-  })
-
-  it('points at what is refused', async () => {
-    const { code, err, out } = await holdfast(['explain', 'SELECT 1,\n  passwd FROM pg_shadow'])
-    expect([code, out]).toEqual([1, ''])
-    expect(err).toMatch(/^Refused \(relation_unknown\)/)
-    const [line = '', caret = ''] = err.split('\n').slice(1)
-    expect(line.slice(caret.indexOf('^'))).toBe('pg_shadow')
-  })
-
-  it('as data', async () => {
-    const { code, out } = await holdfast(['explain', 'DROP TABLE teams', '--json'])
-    expect(code).toBe(1)
-    expect(JSON.parse(out)).toMatchObject({ refused: 'statement_not_accepted', position: null })
-  })
-
-  it('judges by the role', async () => {
-    expect((await holdfast(['explain', 'DELETE FROM teams', '--role', 'viewer'])).err).toContain('grant_missing')
-    expect((await holdfast(['explain', 'DELETE FROM teams', '--role', 'owner'])).code).toBe(0)
-  })
-})
-
 describe('holdfast db roles', () => {
   it.each(['postgresql', 'cockroachdb'])('prints the five roles for %s', async (dialect) => {
     const { code, out } = await holdfast(['db', 'roles', '--dialect', dialect, '--database', 'prod'])
