@@ -4,8 +4,8 @@ import { readLexis, refuseAt } from './lexis.ts'
 import type { Manifest } from './manifest.ts'
 import { ScopeRefusal, type ScopeRefusalCode } from './refusals.ts'
 import { SHAPES } from './shapes.ts'
-import { readSize, type Size } from './sizes.ts'
-import { COLLATIONS, FUNCTIONS, HOME_SCHEMA, OPERATORS, TYPES } from './vocabulary/index.ts'
+import { isBounded, MAX_SIZE, readPadding, readSize, type Size } from './sizes.ts'
+import { COLLATIONS, FUNCTIONS, HOME_SCHEMA, OPERATORS, TYPES, whyNot } from './vocabulary/index.ts'
 
 /** Highest parameter number: the protocol's own limit is 65,535. */
 export const MAX_PARAMETERS = 1_000
@@ -43,6 +43,13 @@ export type Admitted = {
   readonly uses: ReadonlyMap<number, number>
 }
 
+/** What the vocabulary calls the names that a code refuses. */
+const KIND_OF: Partial<Record<ScopeRefusalCode, 'function' | 'operator' | 'type'>> = {
+  function_not_accepted: 'function',
+  operator_not_accepted: 'operator',
+  type_not_accepted: 'type',
+}
+
 const WRITES: readonly string[] = ['InsertStmt', 'UpdateStmt', 'DeleteStmt']
 
 /**
@@ -52,10 +59,11 @@ const WRITES: readonly string[] = ['InsertStmt', 'UpdateStmt', 'DeleteStmt']
 export function admit(text: string, manifest: Manifest): Admitted {
   const { bytes, tokens, comments } = readLexis(text)
   const [only, ...others] = parseText(text)
-  if (only === undefined || others.length > 0) throw new ScopeRefusal('not_one_statement')
+  if (only === undefined) throw new ScopeRefusal('not_one_statement', { hint: 'there is none' })
+  if (others.length > 0) refuseAt(bytes, secondStart(tokens), 'not_one_statement')
   const [kind, statement] = unwrap(only)
   if (kind !== 'SelectStmt' && !WRITES.includes(kind)) {
-    throw new ScopeRefusal('statement_not_accepted', { hint: INSTEAD[kind] })
+    refuseAt(bytes, tokens[0]?.start, 'statement_not_accepted', INSTEAD[kind])
   }
   const visit = new Visit(bytes, manifest, topQueries(statement))
   visit.look(kind, statement, 0, 0)
@@ -67,6 +75,12 @@ export function admit(text: string, manifest: Manifest): Admitted {
     throw new ScopeRefusal('parameter_invalid', { hint: `use every parameter from $1 to $${found.parameters}` })
   }
   return { kind: kind as Admitted['kind'], statement, bytes, tokens, comments, ...found }
+}
+
+/** Where a second statement begins: after the first semicolon that something follows. */
+function secondStart(tokens: readonly Token[]): number | undefined {
+  const second = tokens.findIndex(({ text }, index) => text !== ';' && tokens[index - 1]?.text === ';' && index > 1)
+  return tokens[second]?.start
 }
 
 /** The queries of a statement's own WITH: nowhere else may one write. */
@@ -161,7 +175,8 @@ class Visit {
         return this.#checkFunction(struct, at)
       case 'TypeName':
         if (this.#isOwn(struct['names'], this.#manifest.types)) return
-        return this.#checkName(struct['names'], TYPES, at, 'type_not_accepted')
+        this.#checkName(struct['names'], TYPES, at, 'type_not_accepted')
+        return this.#checkSize(readPadding(struct), at)
       case 'CollateClause':
         return this.#checkName(struct['collname'], COLLATIONS, at, 'construct_not_accepted')
       case 'A_Expr':
@@ -226,11 +241,17 @@ class Visit {
       return
     }
     this.#checkName(call['funcname'], FUNCTIONS, at, 'function_not_accepted')
-    const size = readSize(call)
+    this.#checkSize(readSize(call), at)
+  }
+
+  #checkSize(size: Size | 'unbounded' | undefined, at: number): void {
     if (size === 'unbounded') {
       this.#refuse(at, 'size_too_large', 'say how much with a number or a parameter, $1, of its own')
     }
-    if (size !== undefined) this.found.sizes.push(size)
+    if (size === undefined) return
+    this.found.sizes.push(size)
+    if (!isBounded(this.found.sizes))
+      this.#refuse(at, 'size_too_large', `at most ${MAX_SIZE.toLocaleString('en')} in all`)
   }
 
   /** Named with its schema, and the application's own. */
@@ -243,7 +264,11 @@ class Visit {
     const parts = stringsOf(names)
     const name = parts.at(-1)
     const home = parts.length === 1 || (parts.length === 2 && parts[0] === HOME_SCHEMA)
-    if (name === undefined || !home || !list.has(name)) this.#refuse(at, code)
+    if (name !== undefined && home && list.has(name)) return
+    const kind = KIND_OF[code]
+    const isOthers = kind === 'operator' || parts.length === 1
+    const why = kind === undefined || name === undefined || !home ? undefined : whyNot(kind, name)
+    this.#refuse(at, code, why ?? (isOthers ? undefined : `declare it in the manifest's ${kind}s`))
   }
 
   #checkLocked(value: unknown): void {

@@ -45,9 +45,10 @@ const usualHints: Partial<Record<ScopeRefusalCode, string>> = {
   not_one_statement: 'send each statement by a call of its own',
   statement_not_accepted: 'transactions and settings are the guard’s, changes of the schema a migration’s',
   construct_not_accepted: 'write it with plain SELECT, INSERT, UPDATE or DELETE',
-  function_not_accepted: 'compute it in the handler, or with one of the functions of vocabulary.ts',
-  operator_not_accepted: 'use one of the operators of vocabulary.ts, bare or as OPERATOR(pg_catalog.…)',
-  type_not_accepted: 'cast to a base type of pg_catalog; a parameter takes the column’s type without a cast',
+  function_not_accepted: 'no such built-in is known: your own is called as schema.name, and declared in the manifest',
+  operator_not_accepted: 'use one of pg_catalog’s, bare or as OPERATOR(pg_catalog.…); docs/functions.md lists them',
+  type_not_accepted:
+    'a parameter takes the column’s type without a cast; your own type is named as schema.name, and declared in the manifest',
   relation_unknown: 'add the table to the manifest, or check its schema',
   relation_shared: 'shared tables are written by migrations',
   relation_view: 'write to the tables that it shows',

@@ -14,7 +14,11 @@ export function rewriteInsert(draft: Draft, statement: Struct): void {
   const returning = statement['returningClause'] as Struct | undefined
   const own = draft.reach(table, returning === undefined ? ['create'] : ['create', 'read'], at) === 'own'
   const columns = listOf(statement['cols']).map((column) => unwrap(column)[1])
-  for (const { name, location } of columns) draft.requireAssignable(table, String(name), location)
+  for (const [index, { name, location }] of columns.entries()) {
+    // DEFAULT in each row is the column left out
+    if (isDefault(statement['selectStmt'], index)) draft.requireColumn(table, String(name), location)
+    else draft.requireAssignable(table, String(name), location)
+  }
   if (statement['selectStmt'] === undefined) insertDefaults(draft, relation, table, own)
   else if (columns.length === 0) refuseWithoutList(draft, at, table)
   else {
@@ -26,6 +30,13 @@ export function rewriteInsert(draft: Draft, statement: Struct): void {
   draft.edit(start, end, nameText(table))
   rewriteConflict(draft, statement, table, alias)
   expandReturning(draft, returning, table, alias, false)
+}
+
+/** Whether VALUES says DEFAULT for a column in each of its rows: object-relational mappers list every column. */
+function isDefault(source: unknown, index: number): boolean {
+  const { valuesLists } = source === undefined ? {} : unwrap(source)[1]
+  const rows = listOf(valuesLists).map((row) => listOf(unwrap(row)[1]['items'])[index])
+  return rows.length > 0 && rows.every((item) => item !== undefined && 'SetToDefault' in item)
 }
 
 /** `DEFAULT VALUES`: the forced columns are the only ones. */
@@ -137,7 +148,7 @@ function hintOfLink({ name, through }: Table): string {
 }
 
 /**
- * A tenant or owner that the caller gives as a parameter: bound from the caller's identity and compared at bind. The
+ * A tenant or owner that the caller gives as DEFAULT: Holdfast's parameter stands in its place. Or as a parameter: bound from the caller's identity and compared at bind. The
  * parameter gets the column's type, and may stand nowhere else: another cast could change what it says (CWE-704).
  */
 function claim(
@@ -154,6 +165,12 @@ function claim(
   for (const row of rowsOf(source)) {
     if (row.slice(0, index).some((item) => JSON.stringify(item).includes('"A_Star"'))) {
       draft.refuse(at, code, 'list the columns of the source one by one')
+    }
+    const left = row[index]?.['SetToDefault'] as Struct | undefined
+    if (left !== undefined) {
+      const { start, end } = draft.tokenAfter(left['location'], () => true)
+      draft.edit(start, end, `$${draft.slot(kind)}::${type}`)
+      continue
     }
     const parameter = parameterOf(row[index], type)
     if (parameter === undefined) draft.refuse(at, code, 'leave the column out, or give it one parameter')

@@ -132,11 +132,6 @@ function scopeAfresh(text: string, manifest: Manifest, grants: Grants): ScopedSt
     throw error
   }
   const writes = admitted.writes.length > 0
-  // what the text alone says is judged at once; values come later
-  checkSizes(
-    sizes.filter((size) => size.every((term) => typeof term === 'number')),
-    [],
-  )
   return Object.freeze({
     verb: VERBS[admitted.kind],
     writes,

@@ -1,6 +1,7 @@
 import { listOf, type Struct, stringsOf, unwrap } from './grammar.ts'
 import { ScopeRefusal } from './refusals.ts'
 import { SIZED } from './vocabulary/index.ts'
+import { PADDED_TYPES } from './vocabulary/types.ts'
 
 /**
  * What `generate_series`, `repeat`, `lpad` and `rpad` are asked for in one statement, multiplied: so many rows or
@@ -34,21 +35,37 @@ export function readSize(call: Struct): Size | 'unbounded' | undefined {
   return count === undefined ? 'unbounded' : [count]
 }
 
+/** What a cast to `char(n)` or `bit(n)` fills up to, however short the value. */
+export function readPadding({ names, typmods }: Struct): Size | 'unbounded' | undefined {
+  const [length] = listOf(typmods)
+  if (length === undefined || !PADDED_TYPES.has(stringsOf(names).at(-1) ?? '')) return undefined
+  const term = termOf(length)
+  return term === undefined ? 'unbounded' : [term]
+}
+
 /**
- * Checks what the calls of a statement make together.
- * @throws ScopeRefusal `size_too_large`
+ * Checks what the calls of a statement make together, its values known.
+ * @throws ScopeRefusal `size_too_large`, with no position: it is a value that is too large
  */
 export function checkSizes(sizes: readonly Size[], values: readonly unknown[]): void {
+  if (!isBounded(sizes, values)) {
+    throw new ScopeRefusal('size_too_large', { hint: `at most ${MAX_SIZE.toLocaleString('en')} in all` })
+  }
+}
+
+/** Whether calls make no more than is allowed; without values, as far as the text alone tells. */
+export function isBounded(sizes: readonly Size[], values?: readonly unknown[]): boolean {
   let product = 1
   for (const size of sizes) {
-    const [first = 0, to, step = 1] = size.map((term) => numberOf(typeof term === 'number' ? term : values[term.index]))
+    if (values === undefined && size.some((term) => typeof term !== 'number')) continue
+    const [first = 0, to, step = 1] = size.map((term) =>
+      numberOf(typeof term === 'number' ? term : values?.[term.index]),
+    )
     // a step of zero is the database's to refuse; what is no number is refused here
     const count = to === undefined ? first : step === 0 ? 0 : Math.floor((to - first) / step) + 1
     product *= Math.max(1, count)
-    if (!(product <= MAX_SIZE)) {
-      throw new ScopeRefusal('size_too_large', { hint: `at most ${MAX_SIZE.toLocaleString('en')} in all` })
-    }
   }
+  return product <= MAX_SIZE
 }
 
 function numberOf(value: unknown): number {

@@ -24,8 +24,11 @@ export function problemOf(error: unknown): JudgedError {
   if (error instanceof Denial) return expected(ofDenial(error))
   if (error instanceof IdentityError) return expected(ofIdentity(error))
   if (error instanceof ScopeRefusal) {
-    // the only refusals that a client's value causes: it named another tenant or owner, which for it is not there
-    return BIND_REFUSALS.has(error.code) ? expected(problem('not_found')) : fault('internal_error')
+    // the only refusals that a client's value causes: it named another tenant or owner, which for it is not there …
+    if (BIND_REFUSALS.has(error.code)) return expected(problem('not_found'))
+    // … or asked for too much; where the text does, it has a position
+    const isAskedFor = error.code === 'size_too_large' && error.position === undefined
+    return isAskedFor ? expected(problem('unprocessable')) : fault('internal_error')
   }
   if (error instanceof DatabaseError) return ofDatabase(error)
   return ofFramework(error) ?? fault('internal_error')

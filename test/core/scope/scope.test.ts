@@ -79,6 +79,10 @@ describe('where a refusal points', () => {
     ['INSERT INTO docs (id, |tenant_id) VALUES (1, 9)', all],
     ["SELECT '🦊', |xml '<a/>'", all],
     ['/* ü */ SELECT * FROM docs d, |folders f', parseGrants(['doc:read'])],
+    ["SELECT 'ü;' ; ; |SELECT 2", all],
+    ['/* ü */ |MERGE INTO docs USING folders ON true WHEN MATCHED THEN DELETE', all],
+    ["SELECT 'ü', |repeat('x', 1000001)", all],
+    ["SELECT 'ü', count(*), |title FROM docs GROUP BY id", all],
   ])('%s', (marked, grants) => {
     const text = marked.replace('|', '')
     expect(refusalOf(() => scope.scope(text, grants)).position).toBe(marked.indexOf('|'))

@@ -122,6 +122,26 @@ describe('WITH queries that write', () => {
   })
 })
 
+describe('DEFAULT, as object-relational mappers write it for each column', () => {
+  it('is the tenant and the owner that Holdfast sets', () => {
+    const text =
+      'INSERT INTO orders (id, tenant_id, owner_id, title) VALUES (default, DEFAULT, default, $1), (DEFAULT, $2, $3, $4)'
+    expect(outcomeOf(scope, text, ownOnly)).toMatch(
+      /VALUES \(default, \$5::uuid, \$6::uuid, \$1\), \(DEFAULT, \$2::uuid, \$3::uuid, \$4\)$/,
+    )
+    expect(outcomeOf(scope, text)).toMatch(/VALUES \(default, \$5::uuid, default, \$1\)/)
+  })
+
+  it('assigns nothing to a read-only column, if each row says so', () => {
+    const insert = 'INSERT INTO orders (title, "createdAt") VALUES'
+    expect(outcomeOf(scope, `${insert} ($1, default), ($2, DEFAULT)`)).toMatch(/^INSERT/)
+    expect(outcomeOf(scope, `${insert} ($1, default), ($2, now())`)).toMatch(/^column_read_only/)
+    expect(outcomeOf(scope, 'UPDATE orders SET "createdAt" = DEFAULT')).toMatch(/^column_read_only/)
+    expect(outcomeOf(scope, 'INSERT INTO orders (title, state) SELECT u.*, $1 FROM (SELECT $2) u')).toMatch(/^INSERT/)
+    expect(outcomeOf(scope, 'INSERT INTO lines (order_id) VALUES (DEFAULT)')).toMatch(/^link_not_assignable/)
+  })
+})
+
 describe('views', () => {
   it('are read like tables', () => {
     expect(outcomeOf(scope, 'SELECT title FROM open_orders')).toContain(

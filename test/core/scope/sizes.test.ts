@@ -36,6 +36,8 @@ describe('what one statement may make', () => {
     "SELECT repeat('x', amount) FROM lines",
     "SELECT repeat('x', (SELECT count(*) FROM lines)::int)",
     "SELECT repeat('x', '1000000000')",
+    "SELECT 'x'::char(10000000)",
+    "SELECT b'1'::bit(1001) FROM generate_series(1, 1000)",
   ])('refuses %s', (text) => {
     expect(outcomeOf(scope, text)).toMatch(/^size_too_large/)
   })
@@ -47,6 +49,7 @@ describe('what one statement may make', () => {
     'SELECT * FROM generate_series(1, 1000) a, generate_series(1, 1000) b',
     "SELECT repeat('x', 100), lpad(title, 10, '0') FROM orders",
     "SELECT repeat('x', -5)",
+    "SELECT 'x'::char(10), 'x'::char, b'1'::bit(8), 'x'::varchar(10000000)",
     "SELECT repeat('x', NULL)",
     "SELECT d FROM generate_series(now() - interval '1 year', now(), interval '1 day') d",
     'SELECT d FROM generate_series($1::timestamptz, $2, $3::interval) d',

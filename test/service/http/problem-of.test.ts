@@ -55,6 +55,8 @@ describe('what a client learns of an error', () => {
     ['a value that cannot be sent', new DatabaseError('value_invalid', SECRET), 422, 'unstorable_text'],
     ['a name used twice', new DatabaseError('statement_name_reused', SECRET), 500, 'internal_error'],
     ['a value of another tenant', new ScopeRefusal('tenant_mismatch'), 404, 'not_found'],
+    ['a value that asks for too much', new ScopeRefusal('size_too_large'), 422, 'unprocessable'],
+    ['a text that asks for too much', new ScopeRefusal('size_too_large', { position: 7 }), 500, 'internal_error'],
     ['a value of another owner', new ScopeRefusal('owner_mismatch'), 404, 'not_found'],
     ["a developer's statement", new ScopeRefusal('relation_unknown', { hint: SECRET }), 500, 'internal_error'],
     ['anything', new TypeError(SECRET), 500, 'internal_error'],

@@ -162,7 +162,12 @@ function proveInsert(scene: Scene, clauses: Struct, target: Target): string {
   for (const name of names) {
     const isForced = name === table.tenant || (isOwn && name === table.owner) || name === table.through?.column
     demand(Object.hasOwn(table.columns, name), 'the columns of INSERT')
-    demand(isForced || table.columns[name]?.readOnly === undefined, 'a column that is not read-only')
+    if (isForced || table.columns[name]?.readOnly === undefined) continue
+    const items = arms.flatMap((arm) => itemsOf(arm, names, name))
+    demand(
+      items.every((item) => item !== undefined && 'SetToDefault' in item),
+      'a column that is not read-only, or left to its default',
+    )
   }
   const conflict = under(clauses, 'onConflictClause')
   const confined = confiningOf(scene, conflict['whereClause'], target)
