@@ -100,6 +100,81 @@ describe('every built-in is in or is out', () => {
   })
 })
 
+describe('every overload of an accepted name', () => {
+  type Overload = {
+    name: string
+    kind: string
+    volatile: boolean
+    definer: boolean
+    result: string
+    language: string
+    /** names of the argument types, OUT and VARIADIC ones included, arrays as their elements */
+    types: string[]
+  }
+  let overloads: Overload[]
+  const remarks = new Map(ACCEPTED_FUNCTIONS.flatMap(({ but = {} }) => Object.entries(but)))
+
+  beforeAll(async () => {
+    const { rows } = await client.query<Overload>(
+      `SELECT proname::text AS name, prokind::text AS kind, provolatile = 'v' AS volatile, prosecdef AS definer,
+         lanname::text AS language, prorettype::regtype::text AS result,
+         ARRAY(SELECT DISTINCT coalesce(e.typname, t.typname)::text FROM unnest(proargtypes::oid[] || coalesce(proallargtypes, '{}')) AS a (oid)
+           JOIN pg_type t ON t.oid = a.oid LEFT JOIN pg_type e ON e.typarray = t.oid) AS types
+       FROM pg_proc p JOIN pg_language l ON l.oid = prolang
+       WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = ANY ($1)`,
+      [accepted],
+    )
+    overloads = rows
+    expect(rows.length).toBeGreaterThan(700)
+  })
+
+  it('runs as its caller, and is code of the server or made of such', () => {
+    expect(overloads.filter(({ definer }) => definer)).toEqual([])
+    expect(overloads.filter(({ kind }) => kind === 'p')).toEqual([])
+    expect(overloads.filter(({ language }) => language !== 'internal' && language !== 'sql')).toEqual([])
+  })
+
+  it('is volatile only where it is said why', () => {
+    const found = new Set(overloads.filter((one) => one.volatile).map(({ name }) => name))
+    expect(found.size).toBeGreaterThan(2)
+    expect([...found].filter((name) => remarks.get(name)?.startsWith('volatile: ') !== true)).toEqual([])
+    const said = [...remarks].filter(([, why]) => why.startsWith('volatile: ')).map(([name]) => name)
+    const there = new Set(overloads.map(({ name }) => name))
+    expect(said.filter((name) => there.has(name) && !found.has(name))).toEqual([])
+  })
+
+  /**
+   * With types that no cast can name, so that only a column of such a type comes here: they compare, add and convert. Those of
+   * `age` and of text search say so in the table.
+   */
+  const ODD = new Set([
+    ...words('numeric(money) sum(money) int8(oid) text(xml) age(xid)'),
+    ...words('max(money) max(oid) max(tid) max(pg_lsn) max(xid8) min(money) min(oid) min(tid) min(pg_lsn) min(xid8)'),
+    // rows are values as others are
+    ...words('max(record) min(record) row_to_json(record)'),
+  ])
+
+  it('takes and gives types that a cast may name, or is one of a short list', () => {
+    const isPolymorphic = (type: string): boolean =>
+      /^any(?:$|array|element|range|multirange|nonarray|enum|compatible)/.test(type)
+    const odd = overloads
+      .flatMap(({ name, types }) => types.map((type) => ({ name, type })))
+      .filter(({ type }) => !TYPES.has(type) && !isPolymorphic(type))
+      .filter(({ name, type }) => type !== 'regconfig' || !remarks.has(name))
+      .map(({ name, type }) => `${name}(${type})`)
+    expect([...new Set(odd)].filter((one) => !ODD.has(one))).toEqual([])
+    if (version === 18) expect([...ODD].filter((one) => !odd.includes(one))).toEqual([])
+  })
+
+  it('is no trigger, no handler, and nothing that works on the inside', () => {
+    const odd = overloads.filter(({ result }) =>
+      /^(?:internal|cstring|trigger|event_trigger|void|.*_handler|reg\w*|oid|refcursor|xml)$/.test(result),
+    )
+    // max and min of a column of that type
+    expect(odd.map(({ name, result }) => `${name}: ${result}`).sort()).toEqual(['max: oid', 'min: oid'])
+  })
+})
+
 describe('x.f', () => {
   it('knows each function that it could call', async () => {
     const callable = await ask(
