@@ -46,11 +46,9 @@ export const office: Manifest = parseManifest({
 
 const verbs = ['read', 'create', 'update', 'delete']
 /** Every verb at reach tenant. */
-export const everything: Grants = parseGrants([
-  ...['doc', 'note', 'folder', 'label', 'line', 'paper', 'kind'].flatMap((one) =>
-    verbs.map((verb) => `${one}:${verb}`),
-  ),
-])
+export const everything: Grants = parseGrants(
+  ['doc', 'note', 'folder', 'label', 'line', 'paper', 'kind'].flatMap((one) => verbs.map((verb) => `${one}:${verb}`)),
+)
 /** Every verb on one's own rows, where rows have an owner: those of lines are their document's. */
 export const owned: Grants = parseGrants([
   ...['doc', 'note', 'label', 'line'].flatMap((one) => verbs.map((verb) => `${one}:${verb}@own`)),

@@ -5,36 +5,12 @@ import { type Claim, prove, type Slot, Unproven } from '../../../../src/core/sco
 import { rewrite } from '../../../../src/core/scope/rewrite.ts'
 import { loadKernel } from '../../../../src/core/scope/scope.ts'
 import { all, archive } from '../archive.ts'
+import { bases } from './bases.ts'
 import { everything, office, owned } from './office.ts'
 
 beforeAll(loadKernel)
 
-/** Texts that the rewriter makes of these are proven; each fault below is one that a rewriter could have. */
-const bases: readonly string[] = [
-  'SELECT id, title FROM docs WHERE id = $1',
-  'SELECT d.*, n.body FROM docs AS d LEFT JOIN notes AS n ON n.doc_id = d.id WHERE d.size > $1 OR true',
-  'WITH x AS (SELECT id FROM docs) SELECT * FROM x JOIN folders AS f ON f.id = x.id',
-  'SELECT (SELECT max(id) FROM notes AS n WHERE n.doc_id = d.id) FROM docs AS d UNION ALL SELECT $1::int8',
-  'SELECT * FROM docs AS d, kinds AS k WHERE k.id = d.id FOR UPDATE OF d',
-  'INSERT INTO docs (id, title) VALUES ($1, $2), (2, DEFAULT) RETURNING id',
-  'INSERT INTO docs (id, tenant_id) VALUES ($1, $2)',
-  'INSERT INTO docs (id, title) SELECT n.id, n.body FROM notes AS n UNION SELECT 2, $1',
-  'INSERT INTO docs (id, title) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET title = excluded.title WHERE docs.size > 1',
-  'UPDATE docs SET title = $1 WHERE id = $2 OR true RETURNING *',
-  'UPDATE docs AS d SET title = f.name FROM folders AS f WHERE f.id = d.folder_id',
-  'DELETE FROM docs WHERE size > $1',
-  'DELETE FROM docs AS d USING notes AS n WHERE n.doc_id = d.id RETURNING d.id',
-  'INSERT INTO docs DEFAULT VALUES',
-  'SELECT l.item, p.title FROM lines AS l JOIN papers AS p ON p.id = l.doc_id FOR UPDATE OF l',
-  'INSERT INTO lines (id, doc_id, item) SELECT $1, d.id, $2 FROM docs AS d WHERE d.id = 3 ON CONFLICT (id) DO UPDATE SET item = excluded.item RETURNING lines.item',
-  'INSERT INTO lines (id, doc_id) SELECT 1, d.id FROM docs AS d JOIN kinds AS k ON k.id = d.folder_id UNION SELECT 2, e.id FROM docs AS e',
-  'UPDATE lines SET item = $1 WHERE id = $2 OR true',
-  'DELETE FROM lines AS l USING docs AS e WHERE e.id = l.doc_id RETURNING l.item',
-  'WITH gone AS (DELETE FROM notes AS n WHERE n.id = $1 RETURNING n.doc_id) UPDATE docs SET title = $2 FROM gone WHERE docs.id = gone.doc_id',
-  'WITH made AS (INSERT INTO docs (id, title) VALUES ($1, $2) RETURNING id), kept AS (UPDATE lines SET item = $3 WHERE item IS NULL RETURNING id) SELECT id FROM made UNION ALL SELECT id FROM kept',
-  'SELECT app.shorten(title), $1::app.mood FROM docs',
-]
-
+/** Texts that the rewriter makes of the bases are proven; each fault below is one that a rewriter could have. */
 function claimOf(text: string, grants: Grants): Claim {
   const draft = rewrite(admit(text, office), office, grants)
   return { text: draft.apply(), slots: draft.slots, manifest: office, grants }
