@@ -6,7 +6,14 @@ import { DatabaseError } from './errors.ts'
 import { Flight, type FlightEnd, type FlightStep, type TransactionStatus } from './flight.ts'
 import { KnownStatements } from './known-statements.ts'
 import type { RoleName } from './roles.ts'
-import { type SessionTimes, judgeStartup, startupCheck, startupOptions } from './startup.ts'
+import {
+  type SessionTimes,
+  judgeStartup,
+  policyFirst,
+  policyFirstText,
+  startupCheck,
+  startupOptions,
+} from './startup.ts'
 import type { Query } from './statement.ts'
 
 /** Rows of one answer: a page has some hundreds, and every row is an object in memory (CWE-770). */
@@ -103,7 +110,11 @@ export class Connection {
     try {
       await client.connect()
       const { rows } = await client.query<Record<string, unknown>>(startupCheck)
-      const version = judgeStartup(rows[0] ?? {})
+      const [row = {}] = rows
+      const version = judgeStartup(row)
+      if (version.dialect === 'postgresql' && row[policyFirst.name] !== policyFirst.value) {
+        await client.query(policyFirstText)
+      }
       if (o.role !== undefined) await client.query(`SET ROLE ${o.role}`)
       return new Connection(client, version.dialect, o, onEnd)
     } catch (error) {

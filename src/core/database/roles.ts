@@ -1,4 +1,5 @@
 import type { Dialect } from './dialect.ts'
+import { policyFirst } from './startup.ts'
 
 /** The five roles of Holdfast, most powerful first. */
 export const roleNames = [
@@ -58,6 +59,9 @@ function postgresql(o: RoleOptions): RoleStatements {
       ...create(o, 'holdfast_app', `LOGIN NOINHERIT ${none}`),
       'GRANT holdfast_owner, holdfast_enter TO holdfast_migrator',
       ...loginRoleNames.flatMap(settings),
+      ...(['holdfast_identity', 'holdfast_app'] as const).map(
+        (role) => `ALTER ROLE ${role} SET ${policyFirst.name} = ${policyFirst.value}`,
+      ),
     ],
     database: [
       ...databaseGrants(o.database),
