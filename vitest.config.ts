@@ -8,7 +8,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^holdfast$/, replacement: src('index.ts') },
-      { find: /^holdfast\/(fastify|testing)$/, replacement: src('$1.ts') },
+      { find: /^holdfast\/(drizzle|fastify|kysely|testing)$/, replacement: src('$1.ts') },
     ],
   },
   test: {

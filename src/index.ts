@@ -13,7 +13,7 @@ export { type Embedded, startEmbedded } from './core/database/embedded.ts'
 export { createPool, type Pool, type PoolOptions } from './core/database/pool.ts'
 export type { RetryOptions } from './core/database/retry.ts'
 export type { RoleGrants } from './core/database/role-seed.ts'
-export type { Query, Result, Row, Statement } from './core/database/statement.ts'
+export type { Field, Query, Reading, Result, Row, Statement, TypeParsers } from './core/database/statement.ts'
 export type { Transaction, TransactionOptions } from './core/database/transaction.ts'
 export {
   type Access,
@@ -37,7 +37,7 @@ export {
   type Unit,
   type UnitRequest,
 } from './core/guard/guard.ts'
-export type { ScopedDatabase, Task } from './core/guard/scoped-database.ts'
+export type { QueryConfig, RunStatement, ScopedDatabase, Statementlike, Task } from './core/guard/scoped-database.ts'
 export { body, caller, param, query, type Sql, sql, type ValueSource } from './core/guard/sql.ts'
 export {
   selectTenant,

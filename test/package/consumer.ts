@@ -17,6 +17,7 @@ import {
   type RetryOptions,
   type RoleGrants,
   type RowOf,
+  type ScopedDatabase,
   type Seconds,
   startEmbedded,
   type TenantEvidence,
@@ -25,6 +26,7 @@ import {
   type ValueSource,
 } from 'holdfast'
 import { answerProblems, firstOf, guardPlugin, HttpProblem, type HttpProblemCode, param, sql } from 'holdfast/fastify'
+import { kyselyOf } from 'holdfast/kysely'
 import { createService, loadConfig, type Service } from 'holdfast/service'
 import { expectIsolated, openTestHoldfast } from 'holdfast/testing'
 
@@ -106,4 +108,13 @@ export async function test(): Promise<void> {
   const clerk = await opened.asCaller({ tenant: 'acme', role: 'clerk' })
   void clerk.headers.authorization
   await opened.close()
+}
+
+export async function totals(db: ScopedDatabase): Promise<string[]> {
+  type Tables = { invoices: { id: string; total: string } }
+  const rows = await kyselyOf<Tables>(db).selectFrom('invoices').select('total').execute()
+  // @ts-expect-error only this column was asked for
+  void rows[0]?.id
+  const { rows: arrays } = await db.query<[string]>({ text: 'SELECT total FROM invoices', rowMode: 'array' })
+  return [...rows.map(({ total }) => total), ...arrays.map(([total]) => total)]
 }

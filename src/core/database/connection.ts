@@ -190,19 +190,20 @@ export class Connection {
 
   #prepare(queries: readonly Query[]): FlightStep[] {
     const fresh = new Map<string, string>()
-    return queries.map(({ statement, values }) => {
+    return queries.map(({ statement, values, reading }) => {
       assertSendable(statement)
       const wire = encodeValues(values)
-      if (statement.name === '') return { statement, parse: true, describe: true, values: wire, known: undefined }
+      if (statement.name === '')
+        return { statement, parse: true, describe: true, values: wire, known: undefined, reading }
       const known = this.#statements.use(statement)
       if (known !== undefined) {
-        return { statement, parse: false, describe: known.reader === undefined, values: wire, known }
+        return { statement, parse: false, describe: known.reader === undefined, values: wire, known, reading }
       }
       const text = fresh.get(statement.name)
       if (text !== undefined && text !== statement.text) throw new DatabaseError('statement_name_reused')
       fresh.set(statement.name, statement.text)
       // A second use in the same flight finds the name there, but not yet its row description.
-      return { statement, parse: text === undefined, describe: true, values: wire, known: undefined }
+      return { statement, parse: text === undefined, describe: true, values: wire, known: undefined, reading }
     })
   }
 

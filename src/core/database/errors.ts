@@ -14,6 +14,7 @@ export const databaseErrors = {
   pool_closed: { status: 503, message: 'The database connections are being shut down.' },
   transaction_timeout: { status: 503, message: 'The transaction took too long and was abandoned.' },
   transaction_state: { status: 500, message: 'The transaction cannot do that in its present state.' },
+  unsupported_use: { status: 500, message: 'That cannot be done over a scoped database.' },
   statement_name_reused: { status: 500, message: 'One statement name was used for two different texts.' },
   value_invalid: { status: 500, message: 'A statement value cannot be sent to the database.' },
   database_unavailable: { status: 503, message: 'The database cannot be reached.' },

@@ -2,11 +2,11 @@ import type { Connection, Submittable } from 'pg'
 import { encodeFlight, type WireStep } from './encoder.ts'
 import { readReport, type ServerReport, type WireError } from './errors.ts'
 import type { KnownStatement, KnownStatements } from './known-statements.ts'
-import { type FieldDescription, readRow, type RowReader, rowReader } from './row-reader.ts'
-import type { Result, Row } from './statement.ts'
+import { readArray, readerFor, readRow, type RowReader, rowReader } from './row-reader.ts'
+import { Answer, type Field, type Reading, type Result, type Row } from './statement.ts'
 
 /** One statement under way. `known` is set from the start for a name the connection has, else when ParseComplete comes. */
-export type FlightStep = WireStep & { known: KnownStatement | undefined }
+export type FlightStep = WireStep & { known: KnownStatement | undefined; readonly reading?: Reading | undefined }
 
 /** Transaction status of ReadyForQuery: idle, in a transaction, in a failed one. */
 export type TransactionStatus = 'I' | 'T' | 'E'
@@ -36,6 +36,7 @@ export class Flight implements Submittable {
   readonly #results: Result[] = []
   readonly #tags: string[] = []
   #rows: Row[] = []
+  /** Of the step under way; null: it gives no rows. */
   #reader: RowReader | null | undefined
   #described = false
   /** Index of the next step whose Parse is unanswered. */
@@ -81,7 +82,7 @@ export class Flight implements Submittable {
     if (step.statement.name !== '') step.known = this.#statements.add(step.statement)
   }
 
-  handleRowDescription(message: { readonly fields: readonly FieldDescription[] }): void {
+  handleRowDescription(message: { readonly fields: readonly Field[] }): void {
     this.#describe(rowReader(message.fields))
   }
 
@@ -93,12 +94,13 @@ export class Flight implements Submittable {
     const step = this.#steps[this.#tags.length]
     if (step === undefined || !step.describe || this.#described) return this.#surprise('RowDescription')
     this.#described = true
-    this.#reader = reader
+    this.#reader = reader === null || step.reading === undefined ? reader : readerFor(reader, step.reading)
     if (step.known !== undefined) step.known.reader = reader
   }
 
   handleDataRow(message: { readonly fields: readonly (string | null)[] }): void {
-    const reader = this.#described ? this.#reader : this.#steps[this.#tags.length]?.known?.reader
+    const step = this.#steps[this.#tags.length]
+    const reader = this.#readerOf(step)
     if (reader === undefined || reader === null) return this.#surprise('DataRow')
     // The server goes on to COMMIT whatever is thought of its rows here: reading on is how its end is known (CWE-770).
     if (this.#rows.length >= this.#maxRows) {
@@ -106,10 +108,19 @@ export class Flight implements Submittable {
       return
     }
     try {
-      this.#rows.push(readRow(reader, message.fields))
+      const row =
+        step?.reading?.rowMode === 'array' ? readArray(reader, message.fields) : readRow(reader, message.fields)
+      this.#rows.push(row as Row)
     } catch (error) {
       this.#surprise('DataRow', error)
     }
+  }
+
+  #readerOf(step: FlightStep | undefined): RowReader | null | undefined {
+    if (this.#reader !== undefined || step === undefined || this.#described) return this.#reader
+    const known = step.known?.reader
+    this.#reader = known && step.reading !== undefined ? readerFor(known, step.reading) : known
+    return this.#reader
   }
 
   handleCommandComplete(message: { readonly text: string }): void {
@@ -122,7 +133,8 @@ export class Flight implements Submittable {
 
   #complete(tag: string): void {
     if (this.#tags.length >= this.#steps.length || this.#failure !== undefined) return this.#surprise('CommandComplete')
-    this.#results.push({ rows: this.#rows, rowCount: countOf(tag) })
+    const fields = this.#readerOf(this.#steps[this.#tags.length])?.fields ?? []
+    this.#results.push(new Answer(this.#rows, countOf(tag), tag, fields))
     this.#tags.push(tag)
     this.#rows = []
     this.#described = false

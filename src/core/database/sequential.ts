@@ -1,9 +1,10 @@
+import type { QueryConfig } from 'pg'
 import { type Carry, type LoadEnd, commitStatement, rollbackStatement, surpriseOf } from './carry.ts'
 import type { Connection, FlightLoss } from './connection.ts'
 import { assertSendable, encodeValues } from './encoder.ts'
 import { readReport, type WireError } from './errors.ts'
 import type { FlightEnd, TransactionStatus } from './flight.ts'
-import type { Query, Result, Row } from './statement.ts'
+import { Answer, type Query, type Result, type Row } from './statement.ts'
 
 /**
  * The plain path: each statement by `pg`'s own query, one after another, with BEGIN and COMMIT said. It is the
@@ -39,14 +40,22 @@ export const carrySequentially: Carry = async (connection, load) => {
   return { results, excess, status, failure: undefined, surprise: surpriseOf(load, tags, status) }
 }
 
-async function run(connection: Connection, { statement, values }: Query): Promise<{ result: Result; tag: string }> {
-  const config = { name: statement.name, text: statement.text, values: [...values], queryMode: 'extended' }
-  const answer = await connection.client.query<Row>(config)
+async function run(
+  connection: Connection,
+  { statement: { name, text }, values, reading = {} }: Query,
+): Promise<{ result: Result; tag: string }> {
+  const answer = await connection.client.query<Row>({
+    name,
+    text,
+    values: [...values],
+    queryMode: 'extended',
+    rowMode: reading.rowMode,
+    types: reading.types,
+  } as QueryConfig)
   const rowCount = answer.rowCount ?? 0
-  return {
-    result: { rows: answer.rows.map((row) => ({ ...row })), rowCount },
-    tag: `${answer.command}${rowCount > 0 ? ` ${rowCount}` : ''}`,
-  }
+  const tag = `${answer.command ?? ''}${rowCount > 0 ? ` ${rowCount}` : ''}`
+  const rows = reading.rowMode === 'array' ? answer.rows : answer.rows.map((row) => ({ ...row }))
+  return { result: new Answer(rows, rowCount, tag, answer.fields), tag }
 }
 
 async function fail(

@@ -2,8 +2,8 @@ import { relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ScopeRefusal } from '../scope/refusals.ts'
 
-/** The library itself: whoever called it is outside. */
-const CORE = fileURLToPath(new URL('../', import.meta.url))
+/** The library itself, and what it plugs into query builders: whoever called it is outside. */
+const LIBRARY = ['../', '../../kysely.', '../../drizzle.'].map((part) => fileURLToPath(new URL(part, import.meta.url)))
 
 /** Frames looked at: handlers are near, frameworks between a route and its plugin have some ten. */
 const MAX_FRAMES = 30
@@ -24,7 +24,7 @@ export function callSite(): string | undefined {
   for (const line of stack.split('\n').slice(1)) {
     const [, frame = ''] = FRAME.exec(line.replace(/^\s*at (?:async )?/, '').replace(/^[^(]*\(/, '(')) ?? []
     const path = frame.startsWith('file:') ? pathOf(frame) : frame
-    if (!path.includes(sep) || path.startsWith('node:') || path.startsWith(CORE)) continue
+    if (!path.includes(sep) || path.startsWith('node:') || LIBRARY.some((part) => path.startsWith(part))) continue
     if (path.includes(`${sep}node_modules${sep}`)) continue
     const near = relative(process.cwd(), path)
     return near.startsWith('..') ? path : near.split(sep).join('/')

@@ -5,7 +5,8 @@ import { KnownStatements } from '../../../src/core/database/known-statements.ts'
 
 type Turn = (flight: Flight) => void
 const parsed: Turn = (flight) => flight.handleParseComplete()
-const described: Turn = (flight) => flight.handleRowDescription({ fields: [{ name: 'n', dataTypeID: 20 }] })
+const n = { name: 'n', dataTypeID: 20, tableID: 0, columnID: 0, dataTypeSize: 8, dataTypeModifier: -1, format: 'text' }
+const described: Turn = (flight) => flight.handleRowDescription({ fields: [n] })
 const noRows: Turn = (flight) => flight.handleNoData()
 const row: Turn = (flight) => flight.handleDataRow({ fields: ['1'] })
 const wideRow: Turn = (flight) => flight.handleDataRow({ fields: ['1', '2'] })

@@ -1,7 +1,7 @@
 import type { Caller, SessionId, TenantId, UserId } from '../../../src/core/guard/caller.ts'
 import { newSessionToken } from '../../../src/core/guard/credential.ts'
 import type { Guard, Unit, UnitRequest } from '../../../src/core/guard/guard.ts'
-import type { Row } from '../../../src/core/database/statement.ts'
+import { Answer, type Result, type Row } from '../../../src/core/database/statement.ts'
 
 /** A guard without a database: admits everyone, remembers what it was asked and how each unit ended. */
 export type FakeGuard = Guard & {
@@ -57,7 +57,7 @@ export function fakeGuard(): FakeGuard {
   return guard
 }
 
-function fakeDatabase(result: { rows: Row[]; rowCount: number }, after: (() => void | Promise<void>)[]): Unit['db'] {
+function fakeDatabase(result: Result, after: (() => void | Promise<void>)[]): Unit['db'] {
   const answer = async (): Promise<never> => result as never
   const db: Unit['db'] = Object.assign(answer, {
     query: answer,
@@ -69,7 +69,7 @@ function fakeDatabase(result: { rows: Row[]; rowCount: number }, after: (() => v
 }
 
 function unitOf(rows: Row[] | undefined, after: (() => void | Promise<void>)[]): Unit {
-  const result = { rows: rows ?? [], rowCount: rows?.length ?? 0 }
+  const result = new Answer(rows ?? [], rows?.length ?? 0, 'SELECT', [])
   return {
     caller,
     first: rows === undefined ? undefined : result,
