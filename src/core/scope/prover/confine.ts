@@ -1,7 +1,7 @@
 import type { Grants } from '../grants.ts'
 import type { Struct } from '../grammar.ts'
 import type { Manifest, Table } from '../manifest.ts'
-import { conjunctsOf, demand, HOME, isPlain, list, namesOf, quoted, under } from './proof-tree.ts'
+import { conjunctsOf, demand, demandEach, HOME, isPlain, list, namesOf, open, quoted, under } from './proof-tree.ts'
 
 /** What a parameter of the final text is bound to: a value of the handler's, or what the guard knows of the caller. */
 export type Slot =
@@ -54,10 +54,7 @@ const LEAF_KEYS: ReadonlySet<string> = new Set(['targetList', 'fromClause', 'whe
 export function reachOf(claim: Claim, table: Table, verbs: readonly Verb[]): Reach {
   const permissions = verbs.map((verb) => `${table.resource}:${verb}`)
   const reaches = permissions.map((permission) => claim.grants.get(permission))
-  demand(
-    reaches.every((reach) => reach === 'tenant' || reach === 'own'),
-    'a grant',
-  )
+  demandEach(reaches, (reach) => reach === 'tenant' || reach === 'own', 'a grant')
   const isOwn = reaches.includes('own')
   demand(!isOwn || holderOf(claim, table).owner !== undefined, 'an owner')
   return { isOwn, needs: `needs ${permissions.join(', ')}` }
@@ -119,10 +116,7 @@ export function proveLeaf(scene: Scene, select: Struct, relation: Struct): void 
   const { claim, bytes } = scene
   const table = tableOf(claim, relation)
   demand(table !== undefined, 'a relation of the manifest')
-  demand(
-    Object.keys(select).every((key) => LEAF_KEYS.has(key)),
-    'a leaf and nothing more',
-  )
+  demandEach(Object.keys(select), (key) => LEAF_KEYS.has(key), 'a leaf and nothing more')
   const isLocked = scene.locked.has(relation)
   demand(!isLocked || (table.shared === undefined && table.view === undefined), 'no lock on a shared table or a view')
   const { isOwn, needs } = reachOf(claim, table, isLocked ? ['read', 'update'] : ['read'])
@@ -192,7 +186,7 @@ export function callersParameter(
   { claim, shown }: Scene,
   item: unknown,
   table: Table,
-  column: string,
+  column: string | undefined,
   kind: Kind,
 ): number | undefined {
   const cast = under(item, 'TypeCast')
@@ -201,7 +195,7 @@ export function callersParameter(
   const isPlainType = home === HOME && others.length === 0 && typemod === -1 && Object.keys(more).length === 0
   const number = Number(under(cast, 'arg', 'ParamRef')['number'] ?? 0)
   const isCallers = claim.slots[number - 1]?.kind === kind
-  if (!isCallers || !isPlainType || type === undefined || type !== table.columns[column]?.type) return undefined
+  if (!isCallers || !isPlainType || type === undefined || type !== table.columns[column ?? '']?.type) return undefined
   shown.add(cast)
   return number
 }
@@ -213,4 +207,17 @@ export function described(claim: Claim, table: Table, { tenant, user }: Confined
   const { schema, name } = holderOf(claim, table)
   const by = table.through === undefined ? '' : ` of its ${schema}.${name}`
   return `tenant = $${tenant}${user === undefined ? '' : `, owner = $${user}`}${by}`
+}
+
+/** No statement moves a row to another tenant or parent; whoever reaches only their own rows gives none away (CWE-915). */
+export function proveAssignments(claim: Claim, targets: readonly Struct[], table: Table, isOwn: boolean): string {
+  const names = targets.map((target) => String(open(target)[1]['name']))
+  for (const name of names) {
+    const isFixed = name === table.tenant || name === table.through?.column
+    demand(Object.hasOwn(table.columns, name) && !isFixed, 'the column assigned')
+    demand(table.columns[name]?.readOnly === undefined, 'a column that is not read-only')
+    const mayGive = !isOwn && claim.grants.get(`${table.resource}:reassign`) === 'tenant'
+    demand(name !== table.owner || mayGive, 'the owner assigned')
+  }
+  return [...new Set(names)].join(', ')
 }

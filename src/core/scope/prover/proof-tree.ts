@@ -151,3 +151,8 @@ export function quoted(name: string): string {
 export function demand(condition: boolean, what: string): asserts condition {
   if (!condition) throw new Unproven(`not proven: ${what}`)
 }
+
+/** Goes on only if it holds for each. @throws Unproven */
+export function demandEach<Item>(items: Iterable<Item>, holds: (item: Item) => boolean, what: string): void {
+  for (const item of items) demand(holds(item), what)
+}

@@ -1,33 +1,18 @@
 import type { Struct } from '../grammar.ts'
-import type { Table } from '../manifest.ts'
 import {
-  callersParameter,
   type Claim,
   confiningOf,
   described,
-  holderOf,
-  leafOf,
+  proveAssignments,
   reachOf,
   type Scene,
   type Slot,
-  tableOf,
   type Target,
   targetOf,
 } from './confine.ts'
-import {
-  demand,
-  entriesWithin,
-  holdsKey,
-  list,
-  lockedBy,
-  nameOf,
-  namesOf,
-  open,
-  read,
-  under,
-  Unproven,
-} from './proof-tree.ts'
-import { providedBy, type Sight, visit, visitKeys } from './walk.ts'
+import { proveInsert } from './insert.ts'
+import { demand, demandEach, entriesWithin, list, lockedBy, open, read, under, Unproven } from './proof-tree.ts'
+import { visit, visitClauses } from './walk.ts'
 
 export { type Claim, type Slot, Unproven }
 
@@ -77,10 +62,8 @@ function sceneOf(claim: Claim, only: Struct): Scene {
   }
   const columns = tables.flatMap((table) => Object.entries(table.columns))
   // lists of roles are for whoever knows the role; here they would go unheeded (CWE-1220)
-  demand(
-    columns.every(([, { hidden, readOnly }]) => hidden === undefined && !Array.isArray(readOnly)),
-    'the manifest as a role sees it',
-  )
+  const isAsSeen = ([, column]: (typeof columns)[number]): boolean => !column.hidden && !Array.isArray(column.readOnly)
+  demandEach(columns, isAsSeen, 'the manifest as a role sees it')
   return {
     claim,
     ctes,
@@ -101,10 +84,7 @@ function partsOf(only: Struct): readonly Part[] {
     return { label: `WITH ${legible(String(ctename))}: `, type: kind, statement: query }
   })
   const parts = [{ label: '', type, statement }, ...queries]
-  demand(
-    parts.every((part) => KINDS.has(part.type)),
-    'one of the four kinds of statement',
-  )
+  demandEach(parts, (part) => KINDS.has(part.type), 'one of the four kinds of statement')
   // what only reads is walked with the main statement
   return parts.filter((part, index) => index === 0 || part.type !== 'SelectStmt')
 }
@@ -117,9 +97,7 @@ function legible(name: string): string {
 function provePart(scene: Scene, { type, statement }: Part): string {
   if (type === 'SelectStmt') {
     visit(scene, type, statement, undefined)
-    return holdsKey({ ...statement, withClause: undefined }, 'lockingClause')
-      ? 'SELECT, locks rows'
-      : 'SELECT, reads only'
+    return `SELECT, ${scene.locked.size > 0 ? 'locks rows' : 'reads only'}`
   }
   const { relation, ...clauses } = statement
   const target = targetOf(scene.claim, relation as Struct)
@@ -140,159 +118,4 @@ function proveChange(scene: Scene, type: string, clauses: Struct, target: Target
   if (type === 'DeleteStmt') return `DELETE from ${table.schema}.${table.name}, ${rows}, ${needs}`
   const names = proveAssignments(claim, list(clauses['targetList']), table, isOwn)
   return `UPDATE of ${table.schema}.${table.name}, ${rows}, sets ${names}, ${needs}`
-}
-
-/** INSERT: each row is the caller's, and so is each row that a conflict updates. */
-function proveInsert(scene: Scene, clauses: Struct, target: Target): string {
-  const { claim } = scene
-  const { table } = target
-  const { isOwn, needs } = reachOf(
-    claim,
-    table,
-    clauses['returningClause'] === undefined ? ['create'] : ['create', 'read'],
-  )
-  const names = list(clauses['cols']).map((column) => String(open(column)[1]['name']))
-  const [sourceType, source] = open(clauses['selectStmt'])
-  demand(names.length > 0 && sourceType === 'SelectStmt', 'columns and a source')
-  const arms = armsOf(source)
-  const rows =
-    table.through === undefined
-      ? proveRows(scene, names, arms, table, isOwn)
-      : proveLinks(scene, names, arms, table, isOwn)
-  for (const name of names) {
-    const isForced = name === table.tenant || (isOwn && name === table.owner) || name === table.through?.column
-    demand(Object.hasOwn(table.columns, name), 'the columns of INSERT')
-    if (isForced || table.columns[name]?.readOnly === undefined) continue
-    const items = arms.flatMap((arm) => itemsOf(arm, names, name))
-    demand(
-      items.every((item) => item !== undefined && 'SetToDefault' in item),
-      'a column that is not read-only, or left to its default',
-    )
-  }
-  const conflict = under(clauses, 'onConflictClause')
-  const confined = confiningOf(scene, conflict['whereClause'], target)
-  visitClauses(scene, 'InsertStmt', clauses, target)
-  if (conflict['action'] === 'ONCONFLICT_UPDATE') {
-    const reach = reachOf(claim, table, ['update', 'read'])
-    const which = `${described(claim, table, confined, reach.isOwn)} first in WHERE`
-    const sets = proveAssignments(claim, list(conflict['targetList']), table, reach.isOwn)
-    scene.lines.push(`ON CONFLICT: UPDATE, ${which}, sets ${sets}, ${reach.needs}`)
-  }
-  return `INSERT into ${table.schema}.${table.name}, ${rows} in each row, ${needs}`
-}
-
-/** WITH and the source of INSERT cannot see the target; everything else may. */
-function visitClauses(scene: Scene, type: string, clauses: Struct, target: Target): void {
-  const { withClause, selectStmt, ...sighted } = clauses
-  const joined = providedBy(scene, [...list(clauses['fromClause']), ...list(clauses['usingClause'])])
-  const names = new Set([...Object.keys(target.table.columns), ...joined])
-  const sight: Sight = { target, names, isQuery: false }
-  visitKeys(scene, type, sighted, sight)
-  if (withClause !== undefined) visit(scene, 'WithClause', withClause as Struct, undefined)
-  if (selectStmt !== undefined) visit(scene, ...open(selectStmt), undefined)
-}
-
-/** The item of each row for the tenant's column is the tenant's parameter, and under reach own the same for the owner. */
-function proveRows(
-  scene: Scene,
-  names: readonly string[],
-  arms: readonly Struct[],
-  table: Table,
-  isOwn: boolean,
-): string {
-  const forced = [['tenant', table.tenant] as const, ...(isOwn ? [['user', table.owner] as const] : [])]
-  const found = forced.map(([kind, column]) => {
-    const numbers = arms
-      .flatMap((arm) => itemsOf(arm, names, column))
-      .map((item) => {
-        const number = column === undefined ? undefined : callersParameter(scene, item, table, column, kind)
-        demand(number !== undefined, `the ${kind} of each row`)
-        return `$${number}`
-      })
-    return `${kind === 'tenant' ? 'tenant' : 'owner'} = ${[...new Set(numbers)].join(' and ')}`
-  })
-  return found.join(', ')
-}
-
-/**
- * A child's link is, in each row, the parent's key from a leaf of the parent's in that very FROM: from no side of a join
- * that may be empty, and not grouped away, or the row would have no parent.
- */
-function proveLinks(
-  scene: Scene,
-  names: readonly string[],
-  arms: readonly Struct[],
-  table: Table,
-  isOwn: boolean,
-): string {
-  const { claim } = scene
-  const parent = holderOf(claim, table)
-  for (const arm of arms) {
-    const [item] = itemsOf(arm, names, table.through?.column)
-    const [alias, column, ...more] = namesOf(under(item, 'ColumnRef')['fields'])
-    const isKey = alias !== undefined && column === table.through?.references && more.length === 0
-    demand(isKey && !holdsKey(arm['groupClause'], 'GroupingSet'), 'the link of each row')
-    const [origin, ...namesakes] = list(arm['fromClause'])
-      .flatMap((one) => inSight(one))
-      .filter((one) => nameOf(one.item) === alias)
-    const { subquery, alias: naming } = under(origin?.item, 'RangeSubselect')
-    const leaf = leafOf(under(subquery, 'SelectStmt'))
-    const isParents = leaf !== undefined && tableOf(claim, leaf) === parent && under(naming)['colnames'] === undefined
-    demand(isParents && origin?.isSure === true && namesakes.length === 0, "the parent's leaf in the FROM of each row")
-  }
-  demand(!isOwn || reachOf(claim, parent, ['read']).isOwn, 'own parents for own rows')
-  return `${table.through?.column} from a leaf of ${parent.schema}.${parent.name}`
-}
-
-/** What a FROM item gives names to, and whether it has a part in every row: a side of an outer join may be empty. */
-function inSight(item: Struct, isSure = true): readonly { readonly item: Struct; readonly isSure: boolean }[] {
-  const { alias, jointype, larg, rarg } = under(item, 'JoinExpr')
-  // the alias of a join hides the names in it
-  if (jointype === undefined || alias !== undefined) return [{ item, isSure }]
-  const keeps = (...types: readonly string[]): boolean => isSure && types.some((type) => type === jointype)
-  return [
-    { item, isSure: false },
-    ...inSight(larg as Struct, keeps('JOIN_INNER', 'JOIN_LEFT')),
-    ...inSight(rarg as Struct, keeps('JOIN_INNER', 'JOIN_RIGHT')),
-  ]
-}
-
-/** No statement moves a row to another tenant or parent; whoever reaches only their own rows gives none away (CWE-915). */
-function proveAssignments(claim: Claim, targets: readonly Struct[], table: Table, isOwn: boolean): string {
-  const names = targets.map((target) => String(open(target)[1]['name']))
-  for (const name of names) {
-    const isFixed = name === table.tenant || name === table.through?.column
-    demand(Object.hasOwn(table.columns, name) && !isFixed, 'the column assigned')
-    demand(table.columns[name]?.readOnly === undefined, 'a column that is not read-only')
-    const mayGive = !isOwn && claim.grants.get(`${table.resource}:reassign`) === 'tenant'
-    demand(name !== table.owner || mayGive, 'the owner assigned')
-  }
-  return [...new Set(names)].join(', ')
-}
-
-/** The SELECTs of a source, or its VALUES. */
-function armsOf(select: Struct): readonly Struct[] {
-  if (select['op'] === 'SETOP_NONE') return [select]
-  return [under(select, 'larg'), under(select, 'rarg')].flatMap((arm) => {
-    demand(arm['valuesLists'] === undefined, 'no VALUES as an arm')
-    return armsOf(arm)
-  })
-}
-
-/** What a column gets in each row of an arm. */
-function itemsOf(arm: Struct, names: readonly string[], column: string | undefined): readonly (Struct | undefined)[] {
-  const index = names.indexOf(column ?? '')
-  demand(index >= 0 && names.lastIndexOf(column ?? '') === index, 'a column of INSERT that must be there once')
-  const { valuesLists, targetList } = arm
-  const rows =
-    valuesLists === undefined
-      ? [list(targetList).map((item) => under(open(item)[1], 'val'))]
-      : list(valuesLists).map((row) => list(open(row)[1]['items']))
-  return rows.map((row) => {
-    demand(
-      row.slice(0, index).every((item) => !holdsKey(item, 'A_Star')),
-      'no star, which would move what follows',
-    )
-    return row[index]
-  })
 }

@@ -4,6 +4,7 @@ import { COLLATIONS, FUNCTIONS, isFunctionField, OPERATORS, TYPES } from '../voc
 import { leafOf, OTHER_ALIASES, proveLeaf, reachOf, type Scene, tableOf, type Target } from './confine.ts'
 import {
   demand,
+  demandEach,
   HOME,
   isAlias,
   isBetween,
@@ -18,7 +19,7 @@ import {
 } from './proof-tree.ts'
 
 /** What names may mean at a place of the tree where a target is in sight, hidden columns of which a name could reach. */
-export type Sight = {
+type Sight = {
   readonly target: Target
   /** bare names that are found before a hidden column would be: the target's own columns, and those of leaves */
   readonly names: ReadonlySet<string>
@@ -33,6 +34,16 @@ const NEVER_CALLED =
   /^(?:pg_|lo_|to_reg|ts_(?:stat|rewrite)$|(?:query|table|schema|database|cursor)_to_|set_config$|current_|session_|(?:next|curr|last|set)val$|has_|row_security|(?:obj|col|shobj)_description$|inet_(?:client|server)|txid_|crdb_)/
 /** Their like among types: input functions that look a name up, and what is the system's. */
 const NEVER_CAST = /^_?(?:reg|pg_|oid|name$|x?[ct]?id$|xml|refcursor|aclitem)/
+
+/** WITH and the source of INSERT cannot see the target; everything else may. */
+export function visitClauses(scene: Scene, type: string, clauses: Struct, target: Target): void {
+  const { withClause, selectStmt, ...sighted } = clauses
+  const joined = providedBy(scene, [...list(clauses['fromClause']), ...list(clauses['usingClause'])])
+  const names = new Set([...Object.keys(target.table.columns), ...joined])
+  visitKeys(scene, type, sighted, { target, names, isQuery: false })
+  if (withClause !== undefined) visit(scene, 'WithClause', withClause as Struct, undefined)
+  if (selectStmt !== undefined) visit(scene, ...open(selectStmt), undefined)
+}
 
 /** Walks a node: nothing but the nodes, keys and names of the lists, no write, no relation but in its leaf. */
 export function visit(scene: Scene, type: string, struct: Struct, sight: Sight | undefined): void {
@@ -50,14 +61,14 @@ export function visit(scene: Scene, type: string, struct: Struct, sight: Sight |
 }
 
 /** Walks what a node consists of. */
-export function visitKeys(scene: Scene, type: string, struct: Struct, sight: Sight | undefined): void {
+function visitKeys(scene: Scene, type: string, struct: Struct, sight: Sight | undefined): void {
   const shape = Object.hasOwn(SHAPES, type) ? SHAPES[type] : undefined
   demand(shape !== undefined, 'the kind of a node')
   for (const [key, value] of Object.entries(struct)) {
     const content = Object.hasOwn(shape, key) ? shape[key] : undefined
     demand(content !== undefined, 'a key of a node')
-    const within = sightFor(type, struct, key, sight, scene)
-    if (key === 'lockedRels') demand(list(value).every(isAlias), 'what is locked')
+    const within = sightFor(scene, sight, type, struct, key)
+    if (key === 'lockedRels') demandEach(list(value), isAlias, 'what is locked')
     else if (content === 'value') demand(typeof value !== 'object', 'a scalar')
     else if (typeof content === 'object') demand(content.includes(value as string), 'a value of the list')
     else if (content === 'node') visit(scene, ...open(value), within)
@@ -67,13 +78,7 @@ export function visitKeys(scene: Scene, type: string, struct: Struct, sight: Sig
 }
 
 /** A query adds the columns of the leaves in its FROM; a join's condition sees those of the join alone. */
-function sightFor(
-  type: string,
-  struct: Struct,
-  key: string,
-  sight: Sight | undefined,
-  scene: Scene,
-): Sight | undefined {
+function sightFor(scene: Scene, sight: Sight | undefined, type: string, struct: Struct, key: string) {
   if (sight === undefined) return undefined
   if (type === 'SelectStmt') {
     const sees = key !== 'fromClause' && key !== 'withClause'
@@ -86,7 +91,7 @@ function sightFor(
 }
 
 /** The columns that leaves give to a FROM list; what else stands there is not counted on. */
-export function providedBy(scene: Scene, items: readonly Struct[]): string[] {
+function providedBy(scene: Scene, items: readonly Struct[]): string[] {
   return items.flatMap((item) => {
     const [type, struct] = open(item)
     if (under(struct, 'alias')['colnames'] !== undefined) return []
@@ -112,19 +117,13 @@ function judge(scene: Scene, type: string, struct: Struct, sight: Sight | undefi
     case 'A_Expr':
       return demand(isHomely(struct['name'], OPERATORS) || isBetween(struct), 'an operator of the list')
     case 'SubLink':
-      return demand(
-        struct['operName'] === undefined || isHomely(struct['operName'], OPERATORS),
-        'an operator of the list',
-      )
+      return demand(!('operName' in struct) || isHomely(struct['operName'], OPERATORS), 'an operator of the list')
     case 'TypeName':
       return demand(isType(scene, struct['names']), 'a type of the list')
     case 'CollateClause':
       return demand(isHomely(struct['collname'], COLLATIONS), 'a collation of the list')
     case 'A_Indirection':
-      return demand(
-        list(struct['indirection']).every((item) => 'A_Indices' in item),
-        'no field of an expression',
-      )
+      return demandEach(list(struct['indirection']), (item) => 'A_Indices' in item, 'no field of an expression')
     case 'IndexElem':
       // it is an expression, or a name that stands as a plain text in the tree
       return demand('expr' in struct || isColumn(sight, struct['name']), 'a column of a conflict')
@@ -140,8 +139,7 @@ function judgeCall({ claim, lines }: Scene, { funcname, location }: Struct): voi
   const [schema, name, ...more] = namesOf(funcname)
   const own = claim.manifest.functions?.find((one) => one.schema === schema && one.name === name)
   if (own === undefined || schema === HOME || more.length > 0) {
-    const isNever = namesOf(funcname).some((part) => NEVER_CALLED.test(part ?? '') && part !== HOME)
-    return demand(isHomely(funcname, FUNCTIONS) && !isNever, 'a function of the list')
+    return demand(isHomely(funcname, FUNCTIONS) && !NEVER_CALLED.test(name ?? schema ?? ''), 'a function of the list')
   }
   const needs = own.reads.map((read) => {
     const table = claim.manifest.tables.find((one) => `${one.schema}.${one.name}` === read)

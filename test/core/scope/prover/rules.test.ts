@@ -401,14 +401,26 @@ const rules: readonly (readonly [rule: string, good: readonly Case[], bad: reado
     'a column that is not read-only',
     [[`UPDATE ${D} SET title = d.size::text WHERE ${tenantOf('d')} RETURNING d.size`]],
     [
-      ['INSERT INTO "app"."docs" ("tenant_id", size) VALUES ($2::int8, 1)'],
-      ['INSERT INTO "app"."docs" ("tenant_id", size) VALUES ($2::int8, DEFAULT)'],
       [`UPDATE ${D} SET size = 1 WHERE ${tenantOf('d')}`],
+      [`UPDATE ${D} SET size = DEFAULT WHERE ${tenantOf('d')}`],
       [`UPDATE ${D} SET (title, size) = ('x', 1) WHERE ${tenantOf('d')}`],
       [`UPDATE ${D} SET (title, size) = (SELECT 'x', 1) WHERE ${tenantOf('d')}`],
       [`${INSERT} ON CONFLICT (id) DO UPDATE SET size = excluded.size WHERE ${tenantOf('docs')}`],
-      [`INSERT INTO "app"."lines" (doc_id, price) SELECT p.id, 1 FROM ${docs} AS p`],
       [`WITH x AS (UPDATE ${D} SET size = 1 WHERE ${tenantOf('d')}) SELECT 1`],
+    ],
+  ],
+  [
+    'a column that is not read-only, or left to its default',
+    [
+      ['INSERT INTO "app"."docs" ("tenant_id", size) VALUES ($2::int8, DEFAULT)'],
+      ['INSERT INTO "app"."docs" ("tenant_id", size) VALUES ($2::int8, DEFAULT), ($2::int8, DEFAULT)'],
+    ],
+    [
+      ['INSERT INTO "app"."docs" ("tenant_id", size) VALUES ($2::int8, 1)'],
+      ['INSERT INTO "app"."docs" ("tenant_id", size) VALUES ($2::int8, DEFAULT), ($2::int8, 1)'],
+      ['INSERT INTO "app"."docs" ("tenant_id", size) SELECT $2::int8, NULL'],
+      [`INSERT INTO "app"."lines" (doc_id, price) SELECT p.id, 1 FROM ${docs} AS p`],
+      ['WITH x AS (INSERT INTO "app"."docs" ("tenant_id", size) VALUES ($2::int8, 1)) SELECT 1'],
     ],
   ],
   [
