@@ -178,7 +178,7 @@ class Visit {
         this.#checkName(struct['names'], TYPES, at, 'type_not_accepted')
         return this.#checkSize(readPadding(struct), at)
       case 'CollateClause':
-        return this.#checkName(struct['collname'], COLLATIONS, at, 'construct_not_accepted')
+        return this.#checkCollation(struct['collname'], at)
       case 'A_Expr':
         if (String(struct['kind']).includes('BETWEEN')) return
         return this.#checkName(struct['name'], OPERATORS, at, 'operator_not_accepted')
@@ -269,6 +269,12 @@ class Visit {
     const isOthers = kind === 'operator' || parts.length === 1
     const why = kind === undefined || name === undefined || !home ? undefined : whyNot(kind, name)
     this.#refuse(at, code, why ?? (isOthers ? undefined : `declare it in the manifest's ${kind}s`))
+  }
+
+  #checkCollation(names: unknown, at: number): void {
+    const [name, home] = stringsOf(names).toReversed()
+    if (name !== undefined && COLLATIONS.has(name) && (home === undefined || home === HOME_SCHEMA)) return
+    this.#refuse(at, 'construct_not_accepted', `collations that both databases may have: ${[...COLLATIONS].join(', ')}`)
   }
 
   #checkLocked(value: unknown): void {

@@ -33,7 +33,7 @@ type Sight = {
 const NEVER_CALLED =
   /^(?:pg_|lo_|to_reg|ts_(?:stat|rewrite)$|(?:query|table|schema|database|cursor)_to_|set_config$|current_|session_|(?:next|curr|last|set)val$|has_|row_security|(?:obj|col|shobj)_description$|inet_(?:client|server)|txid_|crdb_)/
 /** Their like among types: input functions that look a name up, and what is the system's. */
-const NEVER_CAST = /^_?(?:reg|pg_|oid|name$|x?[ct]?id$|xml|refcursor|aclitem)/
+const NEVER_CAST = /^_?(?:reg|pg_|oid|x?[ct]?id$|xml|refcursor|aclitem)/
 
 /** WITH and the source of INSERT cannot see the target; everything else may. */
 export function visitClauses(scene: Scene, type: string, clauses: Struct, target: Target): void {
