@@ -19,7 +19,7 @@ const runs: Readonly<Record<string, LongRun>> = {
     what: '20 times SIGKILL amid writes; every acknowledged write is there, none by half',
   },
   mutants: {
-    file: 'test/core/scope/mutants.test.ts',
+    file: 'test/core/scope/prover/mutants.test.ts',
     environment: { HOLDFAST_MUTANTS: '60000' },
     what: 'mutilated final texts: what the prover still proves does the same in two worlds that differ out of reach',
   },

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Grants } from '../../../../src/core/scope/grants.ts'
 import type { Manifest } from '../../../../src/core/scope/manifest.ts'
@@ -479,6 +480,9 @@ const rules: readonly (readonly [rule: string, good: readonly Case[], bad: reado
       [`${INSERT} ON CONFLICT (id) DO UPDATE SET title = excluded.secret WHERE ${tenantOf('docs')}`],
       [`DELETE FROM ${L} WHERE ${lineOf('l')} AND (EXISTS (SELECT 1 FROM ${kinds} AS k WHERE l.secret = k.label))`],
       [`WITH x AS (DELETE FROM ${L} WHERE ${lineOf('l')} RETURNING l.secret) SELECT 1`],
+      [
+        `WITH d AS (SELECT 1 AS secret) DELETE FROM ${D} WHERE ${tenantOf('d')} AND (EXISTS (SELECT 1 FROM d WHERE d.secret = 1))`,
+      ],
     ],
   ],
   [
@@ -611,5 +615,66 @@ describe.each(rules)('%s', (rule, good, bad) => {
     }
     expect(caught).toBeInstanceOf(Unproven)
     expect((caught as Unproven).message).toBe(`not proven: ${rule}`)
+  })
+})
+
+describe('the proof', () => {
+  const gone = `WITH gone AS (DELETE FROM "app"."notes" AS "notes" WHERE ${tenantOf('notes')} AND ( id = $1) RETURNING doc_id)`
+
+  it.each<[string, Case, readonly string[]]>([
+    [
+      'each leaf with its place, who is reached and what it needs',
+      [`SELECT 'a literal' FROM ${ownDocs} AS d, ${ownLines} AS l, ${kinds} AS k FOR UPDATE OF l`, OWN],
+      [
+        'SELECT, locks rows',
+        '  app.docs at 154: through its leaf, tenant = $2, owner = $3, needs doc:read',
+        '  app.lines at 362: through its leaf, tenant = $2, owner = $3 of its app.docs, locked, needs line:read, line:update',
+        '  app.kinds at 635: through its leaf, shared by all tenants, needs kind:read',
+      ],
+    ],
+    [
+      'functions of the application’s with what they read',
+      ['SELECT app.shorten($1), app.tally()'],
+      [
+        'SELECT, reads only',
+        '  app.shorten() at 7: a function of the manifest',
+        '  app.tally() at 24: a function of the manifest, reads app.docs, needs doc:read, reads app.notes, needs note:read',
+      ],
+    ],
+    [
+      'a conflict below its INSERT',
+      [`${LINE} ${docs} AS p ON CONFLICT (id) DO UPDATE SET item = 'x' WHERE ${lineOf('lines')}`],
+      [
+        'INSERT into app.lines, doc_id from a leaf of app.docs in each row, needs line:create',
+        '  app.docs at 190: through its leaf, tenant = $2, needs doc:read',
+        '  ON CONFLICT: UPDATE, tenant = $2 of its app.docs first in WHERE, sets item, needs line:update, line:read',
+      ],
+    ],
+    [
+      'each write of WITH by its name, however that is written',
+      [
+        `WITH "a\nb" AS (INSERT INTO "app"."docs" ("tenant_id", "owner_id") VALUES ($2::int8, $3::int8)) UPDATE ${D} SET (title, body) = ('x', 'y') WHERE ${tenantOf('d')} AND ${ownerOf('d')}`,
+        OWN,
+      ],
+      [
+        'UPDATE of app.docs, tenant = $2, owner = $3 first in WHERE, sets title, body, needs doc:update',
+        'WITH "a\\nb": INSERT into app.docs, tenant = $2, owner = $3 in each row, needs doc:create',
+      ],
+    ],
+  ])('names %s', (_, one, expected) => {
+    expect(proof(one)).toEqual(expected)
+  })
+
+  it('is the one that the README shows', () => {
+    const lines = proof([`${gone} SELECT d.title FROM ${docs} AS d JOIN gone ON gone.doc_id = d.id`])
+    const readme = readFileSync(new URL('../../../../src/core/scope/prover/README.md', import.meta.url), 'utf8')
+    expect(readme).toContain(`\n${lines.join('\n')}\n`)
+  })
+
+  it('points at the place of what it cannot show', () => {
+    const text = `SELECT 1 FROM ${docs} AS d WHERE 'é' = pg_sleep(1)::text`
+    expect(() => proof([text])).toThrow(expect.objectContaining({ at: Buffer.from(text).indexOf('pg_sleep') }))
+    const bare = `SELECT 1 FROM ${docs.replace('$2', '$1')} AS d`
+    expect(() => proof([bare])).toThrow(expect.objectContaining({ at: bare.indexOf('"app"."docs"') }))
   })
 })
