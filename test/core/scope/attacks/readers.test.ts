@@ -1,12 +1,12 @@
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { MAX_CHAIN } from '../../../src/core/scope/depth.ts'
-import { prove, type Slot, Unproven } from '../../../src/core/scope/prover/prove.ts'
-import { ScopeRefusal } from '../../../src/core/scope/refusals.ts'
-import { createScope, loadKernel } from '../../../src/core/scope/scope.ts'
-import { connect } from '../../backends.ts'
-import { createTestDatabase, type TestDatabase } from '../../postgres.ts'
-import { all, archive } from './archive.ts'
+import { MAX_CHAIN } from '../../../../src/core/scope/depth.ts'
+import { prove, type Slot, Unproven } from '../../../../src/core/scope/prover/prove.ts'
+import { ScopeRefusal } from '../../../../src/core/scope/refusals.ts'
+import { createScope, loadKernel } from '../../../../src/core/scope/scope.ts'
+import { connect } from '../../../backends.ts'
+import { createTestDatabase, type TestDatabase } from '../../../postgres.ts'
+import { all, archive } from '../archive.ts'
 
 /** Each of these was tried because the prover could have been wrong there; some were. */
 

@@ -1,0 +1,31 @@
+import type { Attack } from '../attack.ts'
+
+/** Work, memory and depth without end. */
+export const bounds: readonly Attack[] = [
+  ['brackets', 'work', `SELECT ${'('.repeat(65)}1${')'.repeat(65)}`, 'text_too_deep'],
+  ['CASE in CASE', 'work', `SELECT ${'CASE WHEN true THEN '.repeat(65)}1${' END'.repeat(65)}`, 'text_too_deep'],
+  ['a chain of NOT', 'work', `SELECT ${'NOT '.repeat(1_500)}true`, 'text_too_deep'],
+  ['a chain of OR', 'work', `SELECT id FROM docs WHERE false${' OR true'.repeat(900)}`, 'scoped'],
+  ['a chain of casts', 'work', `SELECT 1${'::int8'.repeat(500)}`, 'text_too_deep'],
+  ['subqueries in subqueries', 'work', `SELECT ${'(SELECT '.repeat(70)}1${')'.repeat(70)}`, 'text_too_deep'],
+  ['tokens', 'work', `SELECT ${'1, '.repeat(2_000)}1`, 'text_too_large'],
+  ['bytes', 'work', `SELECT '${'x'.repeat(32_768)}'`, 'text_too_large'],
+  ['tables', 'work', `SELECT 1 FROM ${Array.from({ length: 65 }, (_, i) => `docs d${i}`).join(', ')}`, 'text_too_large'],
+  ['CTEs that double', 'work', `WITH a0 AS (SELECT 1 AS n)${Array.from({ length: 25 }, (_, i) => `, a${i + 1} AS (SELECT a.n FROM a${i} a, a${i} b)`).join('')} SELECT count(*) FROM a25`, 'scoped'],
+  ['CTEs that multiply', 'work', `WITH a AS (SELECT n FROM unnest(ARRAY[${'1,'.repeat(99)}1]) n) SELECT count(*) FROM a a1, a a2, a a3, a a4, a a5`, 'scoped'],
+  ['a recursion that grows', 'work', "WITH RECURSIVE r(t) AS (SELECT 'xxxxxxxx' UNION ALL SELECT t || t FROM r) SELECT max(length(t)) FROM r", 'scoped', { unrun: 'it would take a gigabyte' }],
+  ['generate_series as a column', 'work', 'SELECT generate_series(1, 1000000000)', 'size_too_large', { pending: true, unrun: 'the client would keep all rows' }],
+  ['two series that multiply', 'work', 'SELECT count(*) FROM generate_series(1, 10000) a, generate_series(1, 10000) b', 'size_too_large', { pending: true }],
+  ['a series up to a parameter', 'work', 'SELECT count(*) FROM generate_series(1, $1::int8)', 'size_too_large', { values: ['1000000000000'], pending: true }],
+  ['a series up to a column', 'work', 'SELECT count(*) FROM docs, generate_series(1, id * 1000000000)', 'size_too_large', { pending: true }],
+  ['a series with a step of nothing', 'work', 'SELECT count(*) FROM generate_series(1, 10, 0)', 'size_too_large', { pending: true }],
+  ['a series that is small', 'work', 'SELECT count(*) FROM generate_series(1, 10)', 'scoped', { pending: true }],
+  ['a series of times', 'work', "SELECT count(*) FROM generate_series('2000-01-01'::timestamptz, '9000-01-01'::timestamptz, '1 microsecond')", 'scoped', { pending: true }],
+  ['lpad', 'work', "SELECT lpad('x', 1000000000)", 'size_too_large', { pending: true, unrun: 'it would take a gigabyte' }],
+  ['repeat up to a parameter', 'work', "SELECT length(repeat('x', $1::int4))", 'size_too_large', { values: [100_000_000], pending: true }],
+  ['repeat of repeat', 'work', "SELECT length(repeat(repeat('x', 10000), 10000))", 'size_too_large', { pending: true }],
+  ['a format with a width', 'work', "SELECT length(format('%100000000s', 'x'))", 'function_not_accepted'],
+  ['a power of a power', 'work', 'SELECT length((10::numeric ^ 131000)::text)', 'scoped'],
+  ['a regular expression that explodes', 'work', "SELECT 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' ~ '^(a+)+(b|$)\\1{20}$'", 'scoped'],
+  ['a cross join of all with all', 'work', `SELECT count(*) FROM ${Array.from({ length: 30 }, (_, i) => `docs d${i}`).join(', ')}`, 'scoped'],
+]

@@ -1,0 +1,32 @@
+import type { Attack } from '../attack.ts'
+
+/** Joins that would bring more than their sides hold. */
+export const joins: readonly Attack[] = [
+  ['LATERAL with the tenant left out', 'reads', 'SELECT * FROM folders f, LATERAL (SELECT * FROM docs d WHERE d.folder_id >= f.id) x', 'scoped'],
+  ['LATERAL over LATERAL', 'reads', 'SELECT * FROM docs d, LATERAL (SELECT d.tenant_id + 0 AS t) a, LATERAL (SELECT * FROM notes n WHERE n.tenant_id >= a.t) b', 'scoped'],
+  ['NATURAL over the tenant’s column', 'reads', 'SELECT * FROM docs NATURAL JOIN notes', 'scoped'],
+  ['NATURAL with one’s own tenant column', 'reads', 'SELECT * FROM docs NATURAL JOIN (SELECT 900009::int8 AS tenant_id) x', 'scoped'],
+  ['NATURAL over a hidden column', 'hidden', "SELECT id FROM docs NATURAL JOIN (SELECT 'hidden-600101' AS secret) x", 'scoped', { leaks: { second: 'fields' } }],
+  ['NATURAL over a column hidden from the role', 'hidden', 'SELECT id FROM docs NATURAL JOIN (SELECT 600101 AS salary) x', 'scoped', { leaks: { second: 'fields' } }],
+  ['USING a hidden column', 'hidden', "SELECT id FROM docs JOIN (SELECT 'hidden-600101' AS secret) x USING (secret)", 'scoped', { leaks: { second: 'fields' } }],
+  ['USING the tenant’s column', 'reads', 'SELECT * FROM docs JOIN (SELECT 900009::int8 AS tenant_id) x USING (tenant_id)', 'scoped'],
+  ['FULL JOIN, both sides extended', 'reads', 'SELECT * FROM users u FULL JOIN docs d ON d.id = u.id FULL JOIN notes n ON n.id = u.id', 'scoped'],
+  ['RIGHT JOIN whose condition is false', 'reads', 'SELECT * FROM docs d RIGHT JOIN notes n ON false', 'scoped'],
+  ['a condition on the nullable side', 'reads', 'SELECT u.id, d.title FROM users u LEFT JOIN docs d ON d.tenant_id <> 7', 'scoped'],
+  ['an alias of a join that hides the names', 'shadow', 'SELECT * FROM (docs JOIN notes USING (id)) AS j', 'scoped'],
+  ['an alias of USING', 'shadow', 'SELECT u.* FROM docs d JOIN notes n USING (tenant_id) AS u', 'scoped'],
+  ['a join alias that renames all', 'shadow', 'SELECT a, b FROM (docs d JOIN notes n ON true) AS j(a, b)', 'scoped'],
+  ['a join of parentheses', 'reads', 'SELECT * FROM ((docs d CROSS JOIN notes n) CROSS JOIN folders f)', 'scoped'],
+  ['a semi-join by IN', 'reads', 'SELECT * FROM docs WHERE id IN (SELECT doc_id FROM notes WHERE tenant_id <> 7)', 'scoped'],
+  ['an anti-join', 'oracle', 'SELECT id FROM users u WHERE NOT EXISTS (SELECT 1 FROM docs d WHERE d.id >= 900101)', 'scoped'],
+  ['NOT IN and NULL', 'oracle', 'SELECT id FROM users WHERE id NOT IN (SELECT folder_id FROM docs)', 'scoped'],
+  ['a subquery that names its outer query’s tenant', 'reads', 'SELECT (SELECT count(*) FROM notes WHERE notes.tenant_id >= docs.tenant_id) FROM docs', 'scoped'],
+  ['a shared table as a bridge', 'reads', 'SELECT d.title FROM users u JOIN docs d ON d.owner_id >= u.id', 'scoped'],
+  ['a bridge through a child', 'reads', 'SELECT l.* FROM lines l JOIN invoices i ON true', 'scoped', { pending: true, leaks: { second: 'through' } }],
+  ['the parent under the child’s alias', 'shadow', 'SELECT invoices.* FROM lines invoices', 'scoped', { pending: true, leaks: { second: 'through' } }],
+  ['a child alone', 'reads', 'SELECT * FROM lines WHERE invoice_id = 900401 OR true', 'scoped', { pending: true, leaks: { second: 'through' } }],
+  ['a child, under one owner', 'others', 'SELECT * FROM lines', 'scoped', { as: 'own', pending: true, leaks: { second: 'through' } }],
+  ['a child counted', 'oracle', 'SELECT count(*) FROM lines', 'scoped', { pending: true, leaks: { second: 'through' } }],
+  ['functions in FROM that see the rows before', 'reads', 'SELECT d.id, u FROM docs d, unnest(ARRAY[d.tenant_id, 900009]) u', 'scoped'],
+  ['VALUES that bring the tenant', 'reads', 'SELECT * FROM (VALUES (900009::int8)) v(tenant_id) JOIN docs USING (tenant_id)', 'scoped'],
+]
