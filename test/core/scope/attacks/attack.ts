@@ -27,9 +27,13 @@ export type Gain = keyof typeof gains
 /** What a wall is known not to close. The test demands that it really leaks there. */
 export const limits = {
   errors: 'an expression fails on a row of another tenant: the planner may look at it before the first wall does',
-  keys: 'a unique or foreign key without the tenant in it tells whether a row is there, whatever the wall',
+  order:
+    'an expression whose functions look at no column, or only compare, goes before row-level security where it is cheap: it fails, or sleeps, on a row of another tenant',
+  keys: 'a unique or foreign key without the tenant in it tells whether a row is there, and locks it, whatever the wall',
+  catalog: 'places in the file, sizes, statistics and the numbers of transactions and objects are everybody’s',
   function: 'the first wall does not see inside a declared function; row-level security does',
   through: 'a table without a tenant column has no policy: the first wall is all it has',
+  ids: 'a key without the owner in it tells an owner whether another’s row is there',
   own: 'row-level security knows tenants, not owners',
   grants: 'row-level security knows tenants, not permissions',
   fields: 'row-level security hides rows, not columns',
@@ -45,8 +49,6 @@ type More = {
   readonly as?: ActorName
   /** limits of the walls that are known */
   readonly leaks?: Partial<Record<Wall, Limit>>
-  /** the verdict is that of a part of the kernel that is not there yet */
-  readonly pending?: true
   /** why the raw text is not run */
   readonly unrun?: string
   /** needs this version of PostgreSQL, else the raw text is no SQL */
@@ -57,10 +59,4 @@ type More = {
  * An attack: its name, what it would gain, the text, and what the kernel says: `scoped`, so that it sees and does only
  * what the caller may, or the code of the refusal, from the text or from its values.
  */
-export type Attack = readonly [
-  name: string,
-  gain: Gain,
-  sql: string,
-  verdict: 'scoped' | ScopeRefusalCode,
-  more?: More,
-]
+export type Attack = readonly [name: string, gain: Gain, sql: string, verdict: 'scoped' | ScopeRefusalCode, more?: More]

@@ -109,30 +109,40 @@ const every = (resources: readonly string[], reach = ''): string[] =>
 export type Actor = {
   readonly grants: Grants
   readonly role: string | undefined
-  /** which rows, besides other tenants', they must neither see nor change */
+  /** which rows, besides other tenants', they must not see */
   readonly apart: 'nobody' | 'other owners' | 'everyone'
+  /** which rows, besides other tenants', they must not change or lock */
+  readonly untouched: 'none' | 'other owners' | 'all' | 'all but docs'
 }
 
 export const actors = {
   /** every verb on all rows of the tenant */
-  tenant: { grants: parseGrants([...every([...owned, 'folder']), 'user:read']), role: 'clerk', apart: 'nobody' },
+  tenant: {
+    grants: parseGrants([...every([...owned, 'folder']), 'user:read']),
+    role: 'clerk',
+    apart: 'nobody',
+    untouched: 'none',
+  },
   /** every verb on their own rows; folders have no owner */
   own: {
     grants: parseGrants([...every(owned, '@own'), ...every(['folder']), 'user:read']),
     role: 'clerk',
     apart: 'other owners',
+    untouched: 'other owners',
   },
   /** writes docs and reads none */
   blind: {
     grants: parseGrants(['doc:create', 'doc:update', 'doc:delete', 'user:read']),
     role: 'clerk',
     apart: 'everyone',
+    untouched: 'all but docs',
   },
   /** reads the tenant's rows, writes none */
   reader: {
     grants: parseGrants([...owned, 'folder', 'user'].map((resource) => `${resource}:read`)),
     role: 'clerk',
     apart: 'nobody',
+    untouched: 'all',
   },
   /** reads all, changes their own */
   mixed: {
@@ -142,20 +152,24 @@ export const actors = {
     ]),
     role: 'clerk',
     apart: 'nobody',
+    untouched: 'other owners',
   },
   /** every verb, from a role that the manifest does not know */
-  stranger: { grants: parseGrants(every(owned)), role: 'constructor', apart: 'nobody' },
+  stranger: { grants: parseGrants(every(owned)), role: 'constructor', apart: 'nobody', untouched: 'none' },
 } as const satisfies Record<string, Actor>
 export type ActorName = keyof typeof actors
 
-/** What a database of the tests holds: all that others must not see, or as much as some actor may. */
-export type Population = 'all' | 'no other tenants' | 'no other owners' | 'other contents'
+/**
+ * What a database of the tests holds: everything; or no other tenants; or besides that other values in hidden columns;
+ * or besides that no rows of other owners; or other texts in the caller's own rows.
+ */
+export type Population = 'everything' | 'one tenant' | 'nothing hidden' | 'one owner' | 'other texts'
 
 /** The database with which that of all rows must agree: it lacks what the actor must not see, or has it otherwise. */
 export const twinOf: Readonly<Record<Actor['apart'], Population>> = {
-  nobody: 'no other tenants',
-  'other owners': 'no other owners',
-  everyone: 'other contents',
+  nobody: 'nothing hidden',
+  'other owners': 'one owner',
+  everyone: 'other texts',
 }
 
 /**
@@ -172,16 +186,17 @@ export const MARKS = {
 /** Tables whose rows are compared before and after. */
 export const tables = ['docs', 'notes', 'folders', 'labels', 'invoices', 'lines', 'vault', 'users'] as const
 
-/** SQL of a database of this house, with the rows of a population. */
-export function schemaOf(population: Population): string {
-  const tenants = population === 'all' ? [7, 8, 9] : [7]
-  const mine = population === 'other contents' ? 'else' : 'mine'
-  const hidden = population === 'all' ? `6001` : `6005`
+/** SQL of a database of this house, with the rows of a population; each part is sent by itself. */
+export function schemaOf(population: Population): readonly string[] {
+  const tenants = population === 'everything' ? [7, 8, 9] : [7]
+  const mine = population === 'other texts' ? 'else' : 'mine'
+  // in another order too
+  const hidden = population === 'everything' || population === 'one tenant' ? '600100 + i' : '600509 - i'
   const rows = tenants.flatMap((tenant) => {
-    const owners = tenant !== 7 ? ['foreign'] : population === 'no other owners' ? ['user'] : ['user', 'other']
+    const owners = tenant !== 7 ? ['foreign'] : population === 'one owner' ? ['user'] : ['user', 'other']
     return owners.flatMap((owner) => rowsOf(owner, tenant, mine, hidden))
   })
-  return [STRUCTURE, ...rows, WALL, KEEP].join('\n')
+  return [STRUCTURE, rows.join('\n'), WALL, KEEP]
 }
 
 /** The rows of one owner. */
@@ -192,13 +207,14 @@ function rowsOf(whose: string, tenant: number, mine: string, hidden: string): st
   const owner = whose === 'user' ? 2 : base + 11
   const mark = whose === 'user' ? `'${mine}-'` : whose === 'other' ? `'other-'` : `'canary-'`
   const size = whose === 'user' ? 'i' : `${base} + 800 + i`
-  const salary = `${hidden}00 + i`
-  const concealed = `'hidden-' || ${hidden}00 + i`
+  const concealed = `'hidden-' || ${hidden}`
   const series = 'FROM generate_series(1, 3) i;'
   return [
-    `INSERT INTO app.docs SELECT ${base} + 100 + i, ${id}, ${owner}, ${base} + 300 + i, ${mark} || ${base} + 100 + i, ${mark} || ${base} + 400 + i, ${size}, ${salary}, 'open', ${concealed} ${series}`,
+    `INSERT INTO app.docs SELECT ${base} + 100 + i, ${id}, ${owner}, ${base} + 300 + i, ${mark} || ${base} + 100 + i, ${mark} || ${base} + 400 + i || '${whose === 'foreign' ? ' (' : ''}', ${size}, ${hidden}, 'open', ${concealed} ${series}`,
     `INSERT INTO app.notes SELECT ${id}, ${base} + 200 + i, ${owner}, ${base} + 100 + i, ${mark} || ${base} + 500 + i ${series}`,
-    whose === 'other' ? '' : `INSERT INTO app.folders SELECT ${base} + 300 + i, ${mark} || ${base} + 600 + i, ${id} ${series}`,
+    whose === 'other'
+      ? ''
+      : `INSERT INTO app.folders SELECT ${base} + 300 + i, ${mark} || ${base} + 600 + i, ${id} ${series}`,
     `INSERT INTO app.labels SELECT ${base} + 600 + i, '${id}', '${owner}', ${mark} || ${base} + 700 + i ${series}`,
     `INSERT INTO app.invoices SELECT ${base} + 400 + i, ${id}, ${owner}, ${mark} || ${base} + 800 + i ${series}`,
     `INSERT INTO app.lines SELECT ${base} + 500 + i, ${base} + 400 + i, ${mark} || ${base} + 900 + i, ${base} + 950 + i ${series}`,
@@ -214,7 +230,7 @@ CREATE SCHEMA app;
 CREATE TABLE app.docs (id int8 PRIMARY KEY, tenant_id int8 NOT NULL ${tenantDefault}, owner_id int8 DEFAULT 2, folder_id int8,
   title text, body text, size int4, salary int4 DEFAULT 1, state text DEFAULT 'open', secret text);
 CREATE TABLE app.notes (tenant_id int8 NOT NULL ${tenantDefault}, id int8, author int8 DEFAULT 2,
-  doc_id int8 REFERENCES app.docs DEFERRABLE INITIALLY DEFERRED, body text, PRIMARY KEY (tenant_id, id));
+  doc_id int8 REFERENCES app.docs ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED, body text, PRIMARY KEY (tenant_id, id));
 CREATE TABLE app.folders (id int8, name text, tenant_id int8 NOT NULL ${tenantDefault}, PRIMARY KEY (tenant_id, id));
 CREATE TABLE app.labels (id int8, org text COLLATE "C" NOT NULL DEFAULT current_setting('holdfast.tenant_id', true), made_by text DEFAULT '2',
   name text, PRIMARY KEY (org, id));
@@ -267,4 +283,6 @@ CREATE SCHEMA keep;
 ${tables.map((table) => `CREATE TABLE keep.${table} AS TABLE app.${table}; ALTER TABLE app.${table} SET (autovacuum_enabled = false);`).join('\n')}
 `
 
-export const restore = tables.map((table) => `DELETE FROM app.${table}; INSERT INTO app.${table} TABLE keep.${table};`).join('\n')
+export const restore = tables
+  .map((table) => `DELETE FROM app.${table}; INSERT INTO app.${table} TABLE keep.${table};`)
+  .join('\n')

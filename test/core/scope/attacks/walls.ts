@@ -1,9 +1,10 @@
 import pg from 'pg'
 import { createScope, type Scope, type ScopedStatement } from '../../../../src/core/scope/scope.ts'
+import { startupOptions } from '../../../../src/core/database/startup.ts'
 import { connect } from '../../../backends.ts'
 import { createTestDatabase, type TestDatabase } from '../../../postgres.ts'
 import type { Wall } from './attack.ts'
-import { type Actor, actors, manifest, MARKS, type Population, restore, schemaOf, tables, TENANT, USER } from './house.ts'
+import { actors, manifest, type Population, restore, schemaOf, tables, TENANT } from './house.ts'
 
 let kernel: Scope | undefined
 /** The kernel over the house's manifest; the parser is loaded by then. */
@@ -15,26 +16,34 @@ export function scope(): Scope {
 /** What is sent: the text with its values, by the name under which it is prepared. */
 export type Sent = { readonly text: string; readonly values: readonly unknown[]; readonly name?: string }
 
-type Line = { readonly table: string; readonly row: Readonly<Record<string, unknown>> }
+/** A row of a table. */
+export type Line = { readonly table: string; readonly row: Readonly<Record<string, unknown>> }
 
-/** What came of it: everything that the caller is told, and what stands in the tables afterwards. */
+/** What came of it: everything that the caller is told, and what stands in the tables. */
 export type Outcome = {
-  /** rows, or the error with all its fields; then notices and notifications, and what the session may read now */
+  /** rows, or the error with all its fields; then notices and notifications, and which tenants the session reads now */
   readonly answer: string
   /** `3 rows`, or the SQLSTATE */
   readonly summary: string
-  /** the caller's own rows, without the columns that are hidden from them */
-  readonly left: string
-  /** rows out of the caller's reach, and columns that they may not assign, that are not as they were */
-  readonly harmed: readonly string[]
-  /** rows out of the caller's reach that were locked */
-  readonly locked: number
+  readonly before: readonly Line[]
+  readonly after: readonly Line[]
+  /** rows that were locked, or changed, before the commit */
+  readonly locked: readonly Line[]
 }
 
 /** Milliseconds that a statement may take; what never ends is ended by this. */
-const TIMEOUT_MS = 400
+const TIMEOUT_MS = 250
 
-const probe = 'SELECT * FROM app.docs'
+/** A session as the pool starts it, but for the path. */
+function settingsOf(path: string): string {
+  const pinned = startupOptions({ statementTimeoutMs: TIMEOUT_MS, idleInTransactionTimeoutMs: 0 })
+  const settings = [...pinned.matchAll(/-c (\w+)=(\S*)/g)].map(([, name, value]) => `SET ${name} = '${value}';`)
+  return `${settings.join(' ')} SET search_path = ${path}; SET synchronous_commit = off`
+}
+
+const LOCKABLE = ['docs', 'notes', 'invoices', 'lines']
+/** Which other tenants' rows the session reads. */
+const probe = 'SELECT DISTINCT tenant_id FROM app.docs WHERE tenant_id <> 7'
 
 /** A database of the house with a population, entered through either wall or both. */
 export class House {
@@ -42,10 +51,13 @@ export class House {
   readonly #clients: Readonly<Record<Wall, pg.Client>>
   readonly #keeper: pg.Client
   readonly #heard: string[] = []
+  /** PostgreSQL's major version */
+  readonly version: number
   #before: readonly Line[] = []
   #beforeText = ''
 
-  private constructor(database: TestDatabase, clients: Record<Wall, pg.Client>, keeper: pg.Client) {
+  private constructor(database: TestDatabase, clients: Record<Wall, pg.Client>, keeper: pg.Client, version: number) {
+    this.version = version
     this.#database = database
     this.#clients = clients
     this.#keeper = keeper
@@ -59,10 +71,10 @@ export class House {
     const database = await createTestDatabase()
     const keeper = await connect(database.target('superuser'))
     await keeper.query('SET synchronous_commit = off')
-    await keeper.query(schemaOf(population))
+    for (const part of schemaOf(population)) await keeper.query(part)
     const enter = async (role: 'superuser' | 'app', path: string): Promise<pg.Client> => {
       const client = await connect(database.target(role))
-      await client.query(`SET search_path = ${path}; SET statement_timeout = ${TIMEOUT_MS}; SET synchronous_commit = off`)
+      await client.query(settingsOf(path))
       return client
     }
     const clients = {
@@ -72,7 +84,8 @@ export class House {
       second: await enter('app', 'app'),
       both: await enter('app', "''"),
     }
-    const house = new House(database, clients, keeper)
+    const { rows } = await keeper.query<{ number: string }>("SELECT current_setting('server_version_num') AS number")
+    const house = new House(database, clients, keeper, Math.floor(Number(rows[0]?.number) / 10_000))
     ;[house.#before, house.#beforeText] = await house.#look()
     return house
   }
@@ -83,23 +96,22 @@ export class House {
   }
 
   /** Runs a statement through a wall, commits, looks at all tables, and mends them. */
-  async run(wall: Wall, sent: Sent, actor: Actor): Promise<Outcome> {
+  async run(wall: Wall, sent: Sent): Promise<Outcome> {
     const client = this.#clients[wall]
     this.#heard.length = 0
     await client.query('BEGIN ISOLATION LEVEL SERIALIZABLE')
     await client.query("SELECT pg_catalog.set_config('holdfast.tenant_id', $1, true)", [TENANT])
     const { answer, summary } = await this.#ask(client, sent)
-    const locked = /\b(?:FOR|UPDATE|DELETE)\b/i.test(sent.text) ? await this.#countLocked(actor) : 0
-    let seen = ''
-    if (!/^[0-9A-Z]{5}$/.test(summary)) seen = await this.#probe(wall, client)
-    await client.query('COMMIT').catch(() => client.query('ROLLBACK'))
+    const isFailed = /^[0-9A-Z]{5}$/.test(summary)
+    const locked = !isFailed && /\b(?:FOR|UPDATE|DELETE)\b/i.test(sent.text) ? await this.#locked() : []
+    const seen = isFailed ? '' : await this.#probe(wall, client)
+    const commit = await this.#ask(client, { text: 'COMMIT', values: [] })
+    const heard = [...this.#heard]
     if (wall === 'second') await this.#renew(client)
     const [after, text] = await this.#look()
-    const isSame = text === this.#beforeText
-    const harmed = isSame ? [] : harm(this.#before, after, actor)
-    const left = JSON.stringify((isSame ? this.#before : after).filter((line) => !isApart(line, actor)).map(shown))
-    if (!isSame) await this.#keeper.query(restore)
-    return { answer: [answer, ...this.#heard, seen].join('\n'), summary, left, harmed, locked }
+    if (text !== this.#beforeText) await this.#keeper.query(restore)
+    const said = [answer, ...heard, seen, commit.answer].join('\n').replaceAll(this.#database.name, 'the database')
+    return { answer: said, summary, before: this.#before, after, locked }
   }
 
   async #ask(client: pg.Client, { text, values, name }: Sent): Promise<{ answer: string; summary: string }> {
@@ -125,88 +137,29 @@ export class House {
   async #renew(client: pg.Client): Promise<void> {
     await client.query('ROLLBACK')
     await client.query('DISCARD ALL')
-    await client.query(`SET search_path = app; SET statement_timeout = ${TIMEOUT_MS}; SET synchronous_commit = off`)
+    await client.query(settingsOf('app'))
   }
 
-  async #look(): Promise<[Line[], string]> {
+  async #look(): Promise<[readonly Line[], string]> {
     const { rows } = await this.#keeper.query<{ all: string }>(
       `SELECT json_agg(l ORDER BY l."table", l.row::text)::text AS all FROM (${tables
         .map((table) => `SELECT '${table}' AS "table", to_jsonb(x) AS row FROM app.${table} x`)
         .join(' UNION ALL ')}) l`,
     )
     const text = rows[0]?.all ?? '[]'
-    return [text === this.#beforeText ? [...this.#before] : (JSON.parse(text) as Line[]), text]
+    return [text === this.#beforeText ? this.#before : (JSON.parse(text) as Line[]), text]
   }
 
-  async #countLocked({ apart }: Actor): Promise<number> {
-    const theirs = apart === 'other owners' ? '(tenant_id <> 7 OR OWNER <> 2)' : 'tenant_id <> 7'
-    const counts = [
-      ['docs', 'owner_id'],
-      ['notes', 'author'],
-      ['invoices', 'owner_id'],
-    ].map(([table, owner]) => {
-      const condition = theirs.replace('OWNER', String(owner))
-      return `(SELECT count(*) FROM app.${table} WHERE ${condition}) - (SELECT count(*) FROM (SELECT 1 FROM app.${table} WHERE ${condition} FOR UPDATE SKIP LOCKED) x)`
-    })
-    const { rows } = await this.#keeper.query<{ n: string }>(`SELECT ${counts.join(' + ')} AS n`)
-    return Number(rows[0]?.n)
+  async #locked(): Promise<Line[]> {
+    const free = new Set<string>()
+    for (const table of LOCKABLE) {
+      const { rows } = await this.#keeper.query<{ line: string }>(
+        `SELECT json_build_array('${table}', to_jsonb(x))::text AS line FROM app.${table} x FOR UPDATE SKIP LOCKED`,
+      )
+      for (const { line } of rows) free.add(JSON.stringify(JSON.parse(line)))
+    }
+    return this.#before.filter(({ table, row }) => LOCKABLE.includes(table) && !free.has(JSON.stringify([table, row])))
   }
-}
-
-/** Whether a row is out of the actor's reach, for reading or changing. */
-function isApart({ table, row }: Line, { apart }: Actor): boolean {
-  if (table === 'users') return false
-  const text = JSON.stringify(row)
-  if (/"tenant_id": ?(?!7\b)|"org": ?"(?!7")/.test(text)) return true
-  // a line is its invoice's
-  if (table === 'lines' && !/^(?:40|700)\d/.test(String(row['invoice_id']))) return true
-  if (apart !== 'other owners') return false
-  const owner = row['owner_id'] ?? row['author'] ?? row['made_by']
-  if (table === 'lines') return String(row['invoice_id']).startsWith('700')
-  return owner !== undefined && String(owner) !== USER
-}
-
-/** Rows out of reach that came, went or changed; and rows in reach whose hidden or read-only columns changed. */
-function harm(before: readonly Line[], after: readonly Line[], actor: Actor): string[] {
-  const apart = (lines: readonly Line[]): string[] =>
-    lines.filter((line) => isApart(line, actor)).map((line) => JSON.stringify(line))
-  const [was, is] = [new Set(apart(before)), new Set(apart(after))]
-  const gone = [...was].filter((line) => !is.has(line)).map((line) => `gone ${line}`)
-  const come = [...is].filter((line) => !was.has(line)).map((line) => `come ${line}`)
-  const fixed = ({ row }: Line): string => JSON.stringify([row['salary'], row['state'], row['secret']])
-  const known = new Map(before.map((line) => [`${line.table} ${String(line.row['id'])}`, line]))
-  const changed = after.filter((line) => {
-    if (line.table !== 'docs' || isApart(line, actor)) return false
-    const old = known.get(`docs ${String(line.row['id'])}`)
-    return old === undefined ? fixed(line) !== '[1,"open",null]' : fixed(line) !== fixed(old)
-  })
-  return [...gone, ...come, ...changed.map((line) => `set ${JSON.stringify(line)}`)]
-}
-
-/** A row as its tenant sees it. */
-function shown({ table, row }: Line): unknown {
-  const { salary: _, secret: __, ...rest } = row
-  return [table, rest]
-}
-
-/** What an outcome gives away, next to that of a database which lacks or changes what the actor must not see; empty for nothing. */
-export function leaksOf(outcome: Outcome, twin: Outcome, actor: Actor, sent: Sent, raw: Sent): string[] {
-  const given = JSON.stringify([raw.text, raw.values, sent.values], (_, value: unknown) =>
-    typeof value === 'bigint' ? String(value) : value,
-  )
-  const marks = [MARKS.foreign, MARKS.hidden]
-  if (actor.apart === 'other owners') marks.push(MARKS['other owners'])
-  if (actor.apart === 'everyone') marks.push(MARKS.everyone)
-  // what the caller named is no news
-  const seen = marks
-    .flatMap((mark) => [...`${outcome.answer}\n${outcome.left}`.matchAll(mark)].map(([found]) => found))
-    .filter((found) => !given.includes(found))
-  const leaks = [...new Set(seen)].map((found) => `seen: ${found}`)
-  if (outcome.answer !== twin.answer)
-    leaks.push(`told apart: ${outcome.answer.slice(0, 300)} | ${twin.answer.slice(0, 300)}`)
-  if (actor.apart !== 'everyone' && outcome.left !== twin.left) leaks.push('left apart')
-  if (outcome.locked > 0) leaks.push(`locked: ${outcome.locked}`)
-  return [...leaks, ...outcome.harmed]
 }
 
 /** A scoped statement as it is sent. */

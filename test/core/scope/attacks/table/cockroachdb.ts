@@ -2,7 +2,12 @@ import type { Attack } from '../attack.ts'
 
 /** What CockroachDB reads in its own way. It is refused here; it has not been run on CockroachDB. */
 export const cockroachdb: readonly Attack[] = [
-  ['the past, after the table', 'parsers', "SELECT * FROM docs AS OF SYSTEM TIME follower_read_timestamp()", 'syntax_error'],
+  [
+    'the past, after the table',
+    'parsers',
+    'SELECT * FROM docs AS OF SYSTEM TIME follower_read_timestamp()',
+    'syntax_error',
+  ],
   ['a statement as a relation', 'parsers', 'SELECT * FROM [SHOW TABLES]', 'syntax_error'],
   ['a write as a relation', 'writes', 'SELECT * FROM [DELETE FROM docs RETURNING *]', 'syntax_error'],
   ['a table by number, with columns', 'parsers', 'SELECT * FROM [53(1, 2) AS t]', 'syntax_error'],
@@ -10,7 +15,12 @@ export const cockroachdb: readonly Attack[] = [
   ['a column by its number', 'hidden', 'SELECT @1 FROM docs', 'operator_not_accepted'],
   ['a column by its number in ORDER BY', 'hidden', 'SELECT id FROM docs ORDER BY @9', 'operator_not_accepted'],
   ['its own catalog', 'catalog', 'SELECT * FROM crdb_internal.tables', 'relation_unknown'],
-  ['a CTE named like its catalog', 'shadow', 'WITH crdb_internal AS (SELECT 1) SELECT * FROM crdb_internal', 'name_reserved'],
+  [
+    'a CTE named like its catalog',
+    'shadow',
+    'WITH crdb_internal AS (SELECT 1) SELECT * FROM crdb_internal',
+    'name_reserved',
+  ],
   ['its system database', 'catalog', 'SELECT * FROM system.users', 'relation_unknown'],
   ['a function of its own', 'catalog', 'SELECT crdb_internal.force_panic()', 'function_not_accepted'],
   ['an error forced', 'oracle', "SELECT crdb_internal.force_error('', title) FROM docs", 'function_not_accepted'],
@@ -30,5 +40,10 @@ export const cockroachdb: readonly Attack[] = [
   ['a computed row id', 'hidden', 'SELECT rowid FROM docs', 'scoped'],
   ['a join hint', 'parsers', 'SELECT * FROM docs INNER HASH JOIN notes ON true', 'syntax_error'],
   ['a star without columns', 'hidden', 'SELECT docs.* EXCLUDE (id) FROM docs', 'syntax_error'],
-  ['an array comprehension by ANY of a row', 'parsers', 'SELECT id FROM docs WHERE tenant_id = ANY (7, 900009)', 'scoped'],
+  [
+    'an array comprehension by ANY of a row',
+    'parsers',
+    'SELECT id FROM docs WHERE tenant_id = ANY (7, 900009)',
+    'syntax_error',
+  ],
 ]
