@@ -27,8 +27,6 @@ export type Gain = keyof typeof gains
 /** What a wall is known not to close. The test demands that it really leaks there. */
 export const limits = {
   errors: 'an expression fails on a row of another tenant: the planner may look at it before the first wall does',
-  order:
-    'an expression whose functions look at no column, or only compare, goes before row-level security where it is cheap: it fails, or sleeps, on a row of another tenant',
   keys: 'a unique or foreign key without the tenant in it tells whether a row is there, and locks it, whatever the wall',
   catalog: 'places in the file, sizes, statistics and the numbers of transactions and objects are everybody’s',
   function: 'the first wall does not see inside a declared function; row-level security does',

@@ -60,7 +60,8 @@ function isForeign({ table, row }: Line): boolean {
 
 function isOfAnother({ table, row }: Line): boolean {
   if (table === 'lines') return String(row['invoice_id']).startsWith('700')
-  return String(row['owner_id'] ?? row['author'] ?? row['made_by'] ?? USER) !== USER
+  const owner = row['owner_id'] ?? row['author'] ?? row['made_by']
+  return owner !== undefined && `${owner as string | number}` !== USER
 }
 
 /** Rows out of reach that came, went or changed; and rows in reach whose hidden or read-only columns changed. */
@@ -89,5 +90,5 @@ function fixedOf({ row }: Line): string {
 /** The caller's rows as they are afterwards, without what is hidden. */
 function leftOf({ after }: Outcome, question: Question): string {
   const rows = after.filter((line) => !isApart(line, question))
-  return JSON.stringify(rows.map(({ table, row: { salary: _, secret: __, ...row } }) => [table, row]))
+  return JSON.stringify(rows.map(({ table, row }) => [table, { ...row, salary: undefined, secret: undefined }]))
 }

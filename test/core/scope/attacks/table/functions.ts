@@ -77,7 +77,6 @@ export const functions: readonly Attack[] = [
     'session',
     "UPDATE docs SET title = 'pwn' || id WHERE set_config('holdfast.tenant_id', '900009', true) IS NOT NULL",
     'function_not_accepted',
-    { leaks: { second: 'settings' } },
   ],
   [
     'the setting in ORDER BY',
@@ -182,7 +181,6 @@ export const functions: readonly Attack[] = [
     'oracle',
     'SELECT id FROM docs WHERE id = 900101 AND pg_sleep(1) IS NOT NULL',
     'function_not_accepted',
-    { leaks: { second: 'order' } },
   ],
   ['an advisory lock, tried', 'work', 'SELECT pg_try_advisory_xact_lock(1)', 'function_not_accepted'],
   ['a lock of another’s key', 'oracle', 'SELECT pg_try_advisory_lock(id) FROM docs', 'function_not_accepted'],
