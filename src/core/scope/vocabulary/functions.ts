@@ -78,7 +78,7 @@ export const ACCEPTED_FUNCTIONS: readonly FunctionGroup[] = [
       jsonb_extract_path jsonb_extract_path_text jsonb_insert jsonb_object jsonb_object_keys jsonb_path_exists
       jsonb_path_exists_tz jsonb_path_match jsonb_path_match_tz jsonb_path_query jsonb_path_query_array
       jsonb_path_query_array_tz jsonb_path_query_first jsonb_path_query_first_tz jsonb_path_query_tz jsonb_populate_record
-      jsonb_populate_record_valid jsonb_populate_recordset jsonb_pretty jsonb_set jsonb_set_lax jsonb_strip_nulls
+      jsonb_populate_record_valid jsonb_populate_recordset jsonb_set jsonb_set_lax jsonb_strip_nulls
       jsonb_to_record jsonb_to_recordset jsonb_typeof row_to_json to_json to_jsonb`,
   },
   {

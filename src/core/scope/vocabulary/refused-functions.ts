@@ -213,7 +213,7 @@ export const REFUSED_FUNCTIONS: readonly RefusedGroup[] = [
   {
     group: 'any size',
     why: 'makes a value of any size',
-    names: 'array_fill bit bpchar format polygon',
+    names: 'array_fill bit bpchar format jsonb_pretty polygon',
   },
   {
     group: 'behind the grammar',

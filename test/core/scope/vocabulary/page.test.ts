@@ -30,6 +30,8 @@ it('docs/functions.md has every function, operator and type', async () => {
     'as text, leaves nothing behind, and makes much from little only where an argument says how much, which is bounded. CockroachDB',
     'has fewer of them; a statement that names one that it lacks fails there.',
     '',
+    'The time limit of a statement is heeded between rows, not within one call: a search in very long texts goes on for longer.',
+    '',
     'Functions of your own are named in the manifest, with what they read.',
     '`coalesce`, `nullif`, `greatest`, `least`, `CASE`, `EXTRACT`, `TRIM`, `CAST`, `CURRENT_TIMESTAMP` and their like are grammar, and accepted.',
     '',
