@@ -13,6 +13,7 @@ const root = fileURLToPath(new URL('../', import.meta.url))
 it.each([
   ['docs/library.md', 'createApp'],
   ['docs/testing.md', 'expectIsolated'],
+  ['docs/orm.md', 'drizzleOf'],
 ])('the examples of %s compile', (page, part) => {
   const examples = [...readFileSync(join(root, page), 'utf8').matchAll(/```ts\n([\s\S]*?)```/g)].map(
     ([, text = '']) => text,
@@ -25,6 +26,8 @@ it.each([
       const source = example
         .replaceAll("'holdfast'", "'../../src/index.ts'")
         .replaceAll("'holdfast/fastify'", "'../../src/fastify.ts'")
+        .replaceAll("'holdfast/kysely'", "'../../src/kysely.ts'")
+        .replaceAll("'holdfast/drizzle'", "'../../src/drizzle.ts'")
         .replaceAll("'holdfast/testing'", "'../../src/testing.ts'")
       writeFileSync(join(directory, `example-${index}.ts`), source)
     }

@@ -38,10 +38,25 @@ async function load(path: string): Promise<unknown> {
     const { createJiti } = await import('jiti')
     const [core, plugin] = await Promise.all([import('../index.ts'), import('../fastify.ts')])
     // what the file takes of Holdfast is what runs it: a copy's access or problem would not be known as one
-    const virtualModules = { holdfast: core, 'holdfast/fastify': plugin }
+    const virtualModules = { holdfast: core, 'holdfast/fastify': plugin, ...(await loadPlugs()) }
     return createJiti(import.meta.url, { fsCache: false, virtualModules }).import(path, { default: true })
   }
   return ((await import(pathToFileURL(path).href)) as { default?: unknown }).default
+}
+
+/** Of the query builders' plugs those whose package is installed. */
+async function loadPlugs(): Promise<Record<string, unknown>> {
+  const absent = (error: unknown): undefined => {
+    if ((error as { code?: unknown }).code !== 'ERR_MODULE_NOT_FOUND') throw error
+  }
+  const [kysely, drizzle] = await Promise.all([
+    import('../kysely.ts').catch(absent),
+    import('../drizzle.ts').catch(absent),
+  ])
+  return {
+    ...(kysely === undefined ? {} : { 'holdfast/kysely': kysely }),
+    ...(drizzle === undefined ? {} : { 'holdfast/drizzle': drizzle }),
+  }
 }
 
 function messageOf(error: unknown): string {

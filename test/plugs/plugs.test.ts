@@ -9,6 +9,7 @@ import { afterAll, afterEach, describe, expect, expectTypeOf, it } from 'vitest'
 import { drizzleOf } from '../../src/drizzle.ts'
 import { kyselyOf } from '../../src/kysely.ts'
 import { DatabaseError, type ScopedDatabase, ScopeRefusal } from '../../src/index.ts'
+import { readConfigFile } from '../../src/service/config-file.ts'
 import { openTestHoldfast } from '../../src/testing.ts'
 import { ID } from './open-shop.ts'
 import { isPg, services } from './services.ts'
@@ -349,4 +350,15 @@ describe('transactions and prepared statements of Drizzle', () => {
       rmSync(folder, { recursive: true })
     }
   })
+})
+
+it('a configuration file gets the very plugs that host it', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'holdfast-config-'))
+  try {
+    const text = `import { kyselyOf } from 'holdfast/kysely'\nimport { drizzleOf } from 'holdfast/drizzle'\nexport default { kyselyOf, drizzleOf }`
+    writeFileSync(join(directory, 'holdfast.config.ts'), text)
+    expect((await readConfigFile(directory, undefined))?.value).toEqual({ kyselyOf, drizzleOf })
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
 })
