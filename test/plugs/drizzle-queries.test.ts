@@ -22,7 +22,7 @@ import {
   getTableColumns,
   notInArray,
 } from 'drizzle-orm'
-import { alias, except, intersect, pgTable, text, union, uuid } from 'drizzle-orm/pg-core'
+import { alias, except, intersect, pgSchema, pgTable, text, union, uuid } from 'drizzle-orm/pg-core'
 import { describe, expect, it } from 'vitest'
 import { drizzleOf } from '../../src/drizzle.ts'
 import { ID, openShop } from './open-shop.ts'
@@ -33,11 +33,22 @@ type D = ReturnType<typeof drizzleOf<typeof schema>>
 
 /** With the tenant column, as an ON CONFLICT needs it: unique keys begin with it. */
 const withTenant = pgTable('customers', {
-  tenantId: uuid('tenant_id').notNull(),
+  tenantId: uuid('tenant_id').notNull().default(dsql`NULL`),
   id: uuid('id').defaultRandom(),
   createdBy: uuid('created_by').notNull(),
   name: text('name').notNull(),
 })
+/** In a schema, as `pgSchema` names them: its columns then come with schema and table. */
+const app = pgSchema('app')
+const inSchema = {
+  invoices: app.table('invoices', {
+    id: uuid('id').defaultRandom(),
+    customerId: uuid('customer_id').notNull(),
+    status: text('status').default('draft'),
+  }),
+  customers: app.table('customers', { id: uuid('id').defaultRandom(), name: text('name').notNull() }),
+}
+
 /** What Drizzle's users write every day. */
 const drizzleQueries: Record<string, (d: D, u: string, tenant: string) => PromiseLike<unknown>> = {
   select: (d) => d.select().from(invoices),
@@ -172,6 +183,25 @@ const drizzleQueries: Record<string, (d: D, u: string, tenant: string) => Promis
         .from(lines)
         .where(eq(lines.id, ID)),
     ),
+  tenantLeftOut: (d, createdBy) => d.insert(withTenant).values({ name: 'd6', createdBy }).returning(),
+  upsert: (d, createdBy) =>
+    d
+      .insert(withTenant)
+      .values({ name: 'd7', createdBy })
+      .onConflictDoUpdate({ target: [withTenant.tenantId, withTenant.name], set: { name: dsql`excluded.name` } }),
+  withWrite: (d, createdBy) => {
+    const w = d.$with('w').as(d.insert(customers).values({ name: 'w', createdBy }).returning())
+    return d.with(w).select().from(w)
+  },
+  schemaSelect: (d) => d.select().from(inSchema.invoices).where(eq(inSchema.invoices.status, 'draft')),
+  schemaJoin: (d) =>
+    d
+      .select()
+      .from(inSchema.invoices)
+      .innerJoin(inSchema.customers, eq(inSchema.customers.id, inSchema.invoices.customerId)),
+  schemaUpdate: (d) =>
+    d.update(inSchema.invoices).set({ status: 'sent' }).where(eq(inSchema.invoices.id, ID)).returning(),
+  schemaDelete: (d) => d.delete(inSchema.invoices).where(eq(inSchema.invoices.id, ID)).returning(),
   selectTenant: (d) => d.select().from(withTenant),
   conflictUpdate: (d, u, tenantId) =>
     d

@@ -274,6 +274,30 @@ const kyselyQueries: Record<string, (k: K, u: string, tenant: string) => { execu
       .where('invoices.status', '=', 'draft')
       .returningAll('lines'),
   deleteRet: (k) => k.deleteFrom('lines').where('id', '=', ID).returning(['id', 'title']),
+  cteWrite: (k, u) =>
+    k
+      .with('made', (q) => q.insertInto('customers').values({ name: 'cte', created_by: u }).returning(['id', 'name']))
+      .selectFrom('made')
+      .selectAll(),
+  conflictConstraint: (k, u) =>
+    k
+      .insertInto('customers')
+      .values({ name: 'c1', created_by: u })
+      .onConflict((oc) => oc.constraint('customers_tenant_id_name_key').doNothing()),
+  schemaJoin: (k) =>
+    k
+      .withSchema('app')
+      .selectFrom('invoices')
+      .innerJoin('customers', 'customers.id', 'invoices.customer_id')
+      .select(['invoices.number', 'customers.name'])
+      .where('invoices.status', '=', 'draft'),
+  schemaUpdate: (k) =>
+    k
+      .withSchema('app')
+      .updateTable('invoices')
+      .set({ status: 'sent' })
+      .where('invoices.id', '=', ID)
+      .returning('invoices.id'),
   withSchema: (k) => k.withSchema('app').selectFrom('invoices').select('id'),
   schemaName: (k) => k.selectFrom('app.invoices' as 'invoices').select('id'),
   rawFragment: (k) =>
