@@ -53,7 +53,7 @@ describe('one statement', () => {
     expect(JSON.parse(refused.out)).toEqual({
       verdict: 'refused',
       code: 'statement_not_accepted',
-      position: null,
+      position: 0,
       message: expect.any(String) as string,
       hint: expect.any(String) as string,
     })
@@ -244,7 +244,11 @@ describe('lines of JSON', () => {
   })
 
   it('have the fields that the page tells of', async () => {
-    const [yes, no] = await answers([`${scoped}\n{"sql": "SELECT secret FROM pg_shadow", "role": "clerk"}\n`])
+    const malformed = String.raw`{"sql": "SELECT '\u0000'", "role": "clerk"}`
+    const [yes, no, whole] = await answers([
+      `${scoped}\n{"sql": "SELECT secret FROM pg_shadow", "role": "clerk"}\n${malformed}`,
+    ])
+    expect(whole).toMatchObject({ verdict: 'refused', code: 'text_malformed', position: null })
     expect(yes).toMatchObject({ verdict: 'scoped', values: ['tenant'], proof: expect.any(Array) as unknown })
     expect(no).toEqual({
       verdict: 'refused',
