@@ -3,6 +3,8 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import type { Grants } from '../../../../src/core/scope/grants.ts'
 import type { Manifest } from '../../../../src/core/scope/manifest.ts'
 import { prove, type Slot, Unproven } from '../../../../src/core/scope/prover/prove.ts'
+import { type Content, SHAPES } from '../../../../src/core/scope/shapes.ts'
+import { FUNCTIONS, TYPES } from '../../../../src/core/scope/vocabulary/index.ts'
 import { loadKernel } from '../../../../src/core/scope/scope.ts'
 import {
   docs,
@@ -33,6 +35,10 @@ const without = (...permissions: string[]): { grants: Grants } => ({
   grants: new Map([...everything].filter(([name]) => !permissions.includes(name))),
 })
 const withOwn = (permission: string): { grants: Grants } => ({ grants: new Map(everything).set(permission, 'own') })
+/** A manifest that the manifest's own checks would not let through. */
+const withLines = (change: object): { manifest: Manifest } => ({
+  manifest: { ...office, tables: office.tables.map((one) => (one.name === 'lines' ? { ...one, ...change } : one)) },
+})
 const REASSIGN = { grants: new Map(everything).set('doc:reassign', 'tenant') }
 
 const D = `"app"."docs" AS "d"`
@@ -106,6 +112,23 @@ const rules: readonly (readonly [rule: string, good: readonly Case[], bad: reado
       const columns = { id: { type: 'int8' }, tenant_id: { type: 'int8' }, title: { type: 'text', [mark]: ['clerk'] } }
       return ['SELECT 1', { manifest: { ...office, tables: [{ ...office.tables[0]!, columns }] } }]
     }),
+  ],
+  [
+    'a parent with a tenant',
+    [[`SELECT 1 FROM ${lines} AS l`]],
+    [
+      { table: 'kinds', column: 'doc_id', references: 'id' },
+      { table: 'lines', column: 'doc_id', references: 'id' },
+      { table: 'docs', schema: 'other', column: 'doc_id', references: 'id' },
+    ].map((through): Case => [`SELECT 1 FROM ${lines} AS l`, withLines({ through })]),
+  ],
+  [
+    'a column for the tenant',
+    [[`SELECT 1 FROM ${lines} AS l`]],
+    [
+      ['SELECT 1 FROM "app"."lines"', withLines({ through: undefined })],
+      ['SELECT 1 FROM "app"."lines"', withLines({ through: undefined, tenant: 'org' })],
+    ],
   ],
   [
     'the leaf of a table',
@@ -615,6 +638,61 @@ describe.each(rules)('%s', (rule, good, bad) => {
     }
     expect(caught).toBeInstanceOf(Unproven)
     expect((caught as Unproven).message).toBe(`not proven: ${rule}`)
+  })
+})
+
+describe('a wrong entry in a list that the admission reads too', () => {
+  const functions = FUNCTIONS as Set<string>
+  const types = TYPES as Set<string>
+  const shapes = SHAPES as Record<string, Record<string, Content>>
+
+  it.each([
+    ['pg_sleep', 'SELECT pg_sleep(1)'],
+    ['set_config', `SELECT pg_catalog.set_config('holdfast.tenant_id', '9', true)`],
+    ['query_to_xml', `SELECT query_to_xml('SELECT 1', true, true, '')`],
+    ['nextval', `SELECT nextval('x')`],
+    ['current_setting', `SELECT current_setting('x')`],
+  ])('does not let %s be called', (name, text) => {
+    functions.add(name)
+    try {
+      expect(() => proof([text])).toThrow('not proven: a function of the list')
+    } finally {
+      functions.delete(name)
+    }
+  })
+
+  it.each(['regclass', 'regrole', 'oid', 'xml', 'refcursor'])('does not let %s be cast to', (name) => {
+    types.add(name)
+    try {
+      expect(() => proof([`SELECT $1::${name}`])).toThrow('not proven: a type of the list')
+      expect(() => proof([`SELECT $1::pg_catalog.${name}`])).toThrow('not proven: a type of the list')
+    } finally {
+      types.delete(name)
+    }
+  })
+
+  it.each<[string, string, Content, string, string]>([
+    ['RangeVar', 'catalogname', 'value', 'SELECT * FROM a.b.x, a.b.y', 'a relation in its leaf'],
+    ['SelectStmt', 'intoClause', 'value', 'SELECT 1 INTO stolen', 'a scalar'],
+    ['SelectStmt', 'whereClause', 'value', 'SELECT 1 WHERE pg_sleep(1) IS NULL', 'a scalar'],
+    ['SelectStmt', 'targetList', '=A_Const', 'SELECT 1', 'a key of a node'],
+    ['SubLink', 'subselect', 'nodes', 'SELECT (SELECT 1)', 'a list'],
+    [
+      'MergeStmt',
+      'relation',
+      '=RangeVar',
+      'SELECT (WITH x AS (MERGE INTO y USING z ON true WHEN MATCHED THEN DELETE) SELECT 1)',
+      'a change as a query of the outermost WITH',
+    ],
+  ])('does not let %s.%s pass unseen', (type, key, content, text, rule) => {
+    const before = shapes[type]
+    shapes[type] = { ...before, [key]: content }
+    try {
+      expect(() => proof([text])).toThrow(`not proven: ${rule}`)
+    } finally {
+      if (before === undefined) delete shapes[type]
+      else shapes[type] = before
+    }
   })
 })
 
