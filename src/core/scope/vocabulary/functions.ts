@@ -30,7 +30,7 @@ export const ACCEPTED_FUNCTIONS: readonly FunctionGroup[] = [
   {
     group: 'mathematics',
     names: `abs acos acosd acosh asin asind asinh atan atan2 atan2d atand atanh cbrt ceil ceiling cos cosd cosh cot cotd
-      degrees div erf erfc exp factorial floor gamma gcd lcm lgamma ln log log10 min_scale mod pi pow power radians random
+      degrees div erf erfc exp factorial floor gamma gcd lcm lgamma ln log10 min_scale mod pi pow power radians random
       random_normal round scale sign sin sind sinh sqrt tan tand tanh trim_scale trunc width_bucket`,
     but: {
       random: 'volatile: numbers that nobody may rely on as secret, since a session’s next ones can be foretold',

@@ -216,6 +216,12 @@ export const REFUSED_FUNCTIONS: readonly RefusedGroup[] = [
     names: 'array_fill bit bpchar format jsonb_pretty polygon',
   },
   {
+    group: 'time',
+    why: 'of a base with many digits goes on for seconds that no time limit ends',
+    instead: 'use log10(x) or ln(x) / ln(b)',
+    names: 'log',
+  },
+  {
     group: 'behind the grammar',
     why: 'stands behind SQL/JSON’s grammar',
     instead: 'use json_agg or json_object_agg with FILTER',

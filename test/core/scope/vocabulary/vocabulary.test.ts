@@ -1,5 +1,7 @@
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ScopeRefusal } from '../../../../src/core/scope/refusals.ts'
+import { createScope, loadKernel } from '../../../../src/core/scope/scope.ts'
 import { ACCEPTED_FUNCTIONS } from '../../../../src/core/scope/vocabulary/functions.ts'
 import {
   COLLATIONS,
@@ -16,13 +18,17 @@ import { REFUSED_FUNCTIONS } from '../../../../src/core/scope/vocabulary/refused
 import { ACCEPTED_TYPES, PADDED_TYPES, REFUSED_TYPES } from '../../../../src/core/scope/vocabulary/types.ts'
 import { connect } from '../../../backends.ts'
 import { createTestDatabase, type TestDatabase } from '../../../postgres.ts'
+import { all, archive } from '../archive.ts'
 
 let database: TestDatabase
 let client: pg.Client
 /** 15, 18: the lists know all built-ins of these */
 let version: number
 
+const scope = createScope({ manifest: archive, dialect: 'cockroachdb' })
+
 beforeAll(async () => {
+  await loadKernel()
   database = await createTestDatabase()
   client = await connect(database.target('superuser'))
   const { rows } = await client.query<{ version: string }>("SELECT current_setting('server_version_num') AS version")
@@ -200,6 +206,18 @@ describe('x.f', () => {
     const outcome = client.query(`SELECT x."${name}" FROM lower('a') AS x`)
     if (TYPES.has(name)) await outcome.catch(() => undefined)
     else await expect(outcome).rejects.toThrow()
+  })
+
+  it.each([
+    ['a type', "SELECT x.regclass FROM lower('pg_class') AS x"],
+    ['an array of a type', "SELECT x._regnamespace FROM lower('{pg_catalog}') AS x"],
+    ['a function', "SELECT x.to_regclass FROM lower('pg_class') AS x"],
+    ['a column of a function in FROM', `SELECT * FROM json_to_record('{"a": "pg_class"}') AS x (a regclass)`],
+    ['the same, an array', `SELECT * FROM json_to_record('{"a": "{pg_class}"}') AS x (a _regclass)`],
+  ])('looks no name up in the catalog through %s', async (_, sql) => {
+    // the database itself would
+    expect((await client.query(sql)).rowCount).toBe(1)
+    expect(() => scope.scope(sql, all)).toThrow(ScopeRefusal)
   })
 
   it('gives way to a column of the manifest, but not in the databases’ own families', () => {
