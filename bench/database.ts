@@ -22,14 +22,7 @@ export type BenchDatabase = {
 }
 
 export async function openBenchDatabase(): Promise<BenchDatabase> {
-  const directory = mkdtempSync(join(tmpdir(), 'holdfast-bench-'))
-  // As root, PostgreSQL runs under another account, which must pass through.
-  chmodSync(directory, 0o711)
-  const embedded = await startEmbedded({ dataDirectory: directory, log: () => undefined })
-  const close = async (): Promise<void> => {
-    await embedded.stop()
-    rmSync(directory, { recursive: true, force: true })
-  }
+  const { embedded, directory, close } = await openEmbedded()
   try {
     // compiled, this file lies two folders below the project's
     const migrations = import.meta.url.includes('/.bench/') ? '../../migrations/' : '../migrations/'
@@ -44,6 +37,19 @@ export async function openBenchDatabase(): Promise<BenchDatabase> {
     await close()
     throw error
   }
+}
+
+/** An embedded PostgreSQL in a directory of its own, which goes with it. */
+export async function openEmbedded(): Promise<{ embedded: Embedded; directory: string; close: () => Promise<void> }> {
+  const directory = mkdtempSync(join(tmpdir(), 'holdfast-bench-'))
+  // As root, PostgreSQL runs under another account, which must pass through.
+  chmodSync(directory, 0o711)
+  const embedded = await startEmbedded({ dataDirectory: directory, log: () => undefined })
+  const close = async (): Promise<void> => {
+    await embedded.stop()
+    rmSync(directory, { recursive: true, force: true })
+  }
+  return { embedded, directory, close }
 }
 
 async function seed(embedded: Embedded): Promise<{ token: string; tenantId: string }> {

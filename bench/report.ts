@@ -1,3 +1,4 @@
+import { median } from './median.ts'
 import { type Kind, kinds, type Load, type Measured, type Seen, type Verb, verbs } from './rounds.ts'
 
 /** One run over all endpoints; `network` when there was one between server and database, in milliseconds. */
@@ -90,11 +91,4 @@ function linesOf(measured: Readonly<Record<Kind, readonly Seen[]>>): Line[] {
 function ratioOf(guarded: readonly number[], plain: readonly number[]): Ratio {
   const ratios = guarded.map((value, round) => value / (plain[round] ?? Number.NaN)).sort((a, b) => a - b)
   return { ratio: median(ratios), lowest: ratios[0] ?? Number.NaN, highest: ratios.at(-1) ?? Number.NaN }
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  const at = (index: number): number => sorted[index] ?? Number.NaN
-  const middle = Math.floor(sorted.length / 2)
-  return sorted.length % 2 === 1 ? at(middle) : (at(middle - 1) + at(middle)) / 2
 }

@@ -1,0 +1,89 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { ScopeRefusal } from '../src/core/scope/refusals.ts'
+import { parseGrants } from '../src/core/scope/grants.ts'
+import { createScope } from '../src/core/scope/scope.ts'
+import { billing } from './billing.ts'
+
+/** Texts between two looks at the memory. */
+const EVERY = 50_000
+/** Looks that warm up: by then the cache has been full many times over. */
+const WARM_UP = 3
+/** How much more than after the warm-up the heap may hold, after a collection, in bytes. */
+const HEAP_BOUND = 4 * 1024 ** 2
+/** How much more the process may hold: the collector keeps what it may need again, and the parser's own memory is in it. */
+const RSS_BOUND = 48 * 1024 ** 2
+
+export type Look = { readonly texts: number; readonly heap: number; readonly rss: number }
+export type Memory = {
+  readonly texts: number
+  /** of which the kernel refused */
+  readonly refused: number
+  readonly seconds: number
+  /** bytes after each {@link EVERY} texts, and a collection */
+  readonly looks: readonly Look[]
+  /** most growth after the warm-up, in bytes */
+  readonly heapGrowth: number
+  readonly rssGrowth: number
+  readonly bounds: { readonly heap: number; readonly rss: number }
+  readonly isFlat: boolean
+}
+
+/** No two are alike: short and long ones, of all verbs, and such as are refused at every stage. */
+const TEXTS: readonly ((number: number) => string)[] = [
+  (n) => `SELECT id FROM invoices WHERE number = ${n}`,
+  (n) => `UPDATE invoices SET total = ${n} WHERE id = $1`,
+  (n) => `INSERT INTO customers (id, name) VALUES ($1, 'Customer ${n}')`,
+  (n) => `DELETE FROM lines WHERE amount = ${n}`,
+  (n) => `SELECT total AS total_${n} FROM invoices ORDER BY created_at LIMIT 20`,
+  (n) => `SELECT c.name FROM customers c JOIN invoices i ON i.customer_id = c.id WHERE i.number = ${n}`,
+  (n) => `SELECT missing_${n} FROM invoices; SELECT 1`,
+  (n) => `SELECT pg_sleep(${n})`,
+  (n) => `SELECT id FROM invoices_${n}`,
+  (n) => `SELECT id FROM invoices WHERE (number = ${n}`,
+]
+
+/** What a process holds over many distinct texts, under grants that change as well. */
+export function measureMemory(texts: number, say: (line: string) => void): Memory {
+  const scope = createScope({ manifest: billing, dialect: 'postgresql' })
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const looks: Look[] = []
+  const started = performance.now()
+  let refused = 0
+  let grants = grantsOf(0)
+  for (let number = 1; number <= texts; number++) {
+    if (number % 1_000 === 0) grants = grantsOf(number / 1_000)
+    const text = TEXTS[number % TEXTS.length]?.(number) ?? ''
+    try {
+      scope.scope(text, grants)
+    } catch (error) {
+      if (!(error instanceof ScopeRefusal)) throw error
+      refused++
+    }
+    if (number % EVERY !== 0 && number !== texts) continue
+    collect()
+    const { heapUsed: heap, rss } = process.memoryUsage()
+    looks.push({ texts: number, heap, rss })
+    say(`${number} texts: heap ${mebibytes(heap)} MiB, process ${mebibytes(rss)} MiB`)
+  }
+  const seconds = (performance.now() - started) / 1000
+  const [base, ...later] = looks.slice(Math.min(WARM_UP, looks.length) - 1)
+  const growth = (of: (look: Look) => number): number =>
+    base === undefined ? 0 : Math.max(0, ...later.map((look) => of(look) - of(base)))
+  const heapGrowth = growth(({ heap }) => heap)
+  const rssGrowth = growth(({ rss }) => rss)
+  const isFlat = heapGrowth <= HEAP_BOUND && rssGrowth <= RSS_BOUND
+  return { texts, refused, seconds, looks, heapGrowth, rssGrowth, bounds: { heap: HEAP_BOUND, rss: RSS_BOUND }, isFlat }
+}
+
+/** As a new version of the roles would bring: an object of its own, and one of several sets. */
+function grantsOf(version: number): ReturnType<typeof parseGrants> {
+  const verbs = ['read', 'create', 'update', 'delete']
+  const all = ['customer', 'invoice', 'line'].flatMap((resource) => verbs.map((verb) => `${resource}:${verb}`))
+  return parseGrants([...all, `version:v${version % 50}`])
+}
+
+export function mebibytes(bytes: number): string {
+  return (bytes / 1024 ** 2).toFixed(1)
+}
