@@ -8,15 +8,16 @@ const identifier = Type.String({ pattern: IDENTIFIER })
 
 /** What a role may be called: it travels in *enter*'s hint, between bars. */
 export const ROLE_NAME = '^[a-z][a-z0-9_]{0,62}$'
-const roleNames = Type.Array(Type.String({ pattern: ROLE_NAME }), { minItems: 1, maxItems: 100 })
+const roleName = Type.String({ pattern: ROLE_NAME })
+const few = { minItems: 1, maxItems: 100 }
 
 const columnSchema = Type.Object(
   {
     type: identifier,
     notNull: Type.Optional(Type.Literal(true, { description: 'the column is NOT NULL; for the types of rows alone' })),
-    hidden: Type.Optional({ ...roleNames, description: 'roles that can neither read nor write it' }),
+    hidden: Type.Optional(Type.Array(roleName, { ...few, description: 'roles that can neither read nor write it' })),
     readOnly: Type.Optional(
-      Type.Union([Type.Literal(true), roleNames], {
+      Type.Union([Type.Literal(true), Type.Array(roleName, few)], {
         description: 'never assigned, by INSERT, UPDATE or ON CONFLICT: by anyone, or by these roles',
       }),
     ),
