@@ -23,11 +23,6 @@ const runs: Readonly<Record<string, LongRun>> = {
     environment: { HOLDFAST_MUTANTS: '60000' },
     what: 'mutilated final texts: what the prover still proves does the same in two worlds that differ out of reach',
   },
-  oracle: {
-    file: 'test/core/scope/oracle.test.ts',
-    environment: { HOLDFAST_ORACLE_TIMES: '55' },
-    what: '200,000 generated statements: the first wall alone against row-level security alone',
-  },
 }
 
 type Report = {

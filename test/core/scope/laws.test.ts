@@ -7,7 +7,8 @@ import { prove, Unproven } from '../../../src/core/scope/prover/prove.ts'
 import { ScopeRefusal } from '../../../src/core/scope/refusals.ts'
 import { createScope, loadKernel, type ScopedStatement } from '../../../src/core/scope/scope.ts'
 import { all, archive, own } from './archive.ts'
-import { sample, seeded } from './oracle-generator.ts'
+import { sample } from './oracle/archive-statements.ts'
+import { seeded } from './oracle/dice.ts'
 
 beforeAll(loadKernel)
 

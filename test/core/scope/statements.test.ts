@@ -7,8 +7,9 @@ import { bind, createScope, loadKernel } from '../../../src/core/scope/scope.ts'
 import { connect } from '../../backends.ts'
 import { createTestDatabase, type TestDatabase } from '../../postgres.ts'
 import { all, archive, own } from './archive.ts'
-import { effectsQuery, oracleSchema } from './oracle-database.ts'
-import { sample, seeded } from './oracle-generator.ts'
+import { effectsQuery, oracleSchema } from './oracle/archive-database.ts'
+import { sample } from './oracle/archive-statements.ts'
+import { seeded } from './oracle/dice.ts'
 
 /** Tenant 7 asks; row 905 is tenant 9's. Past row-level security: the first wall alone has to hold. */
 const TENANT = '7'

@@ -14,17 +14,6 @@ const TABLES: Readonly<Record<string, Columns>> = {
 const WRITABLE = ['docs', 'notes', 'folders'] as const
 const OWNERS: Readonly<Record<string, string>> = { docs: 'owner_id', notes: 'author' }
 
-/** A seeded generator: the same seed gives the same numbers, in [0, 1) (mulberry32). */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
-
 /** Makes one statement: reads and writes over the archive, nested, with names written in every accepted way. */
 export function sample(random: () => number): Sample {
   return new Generator(random).statement()
