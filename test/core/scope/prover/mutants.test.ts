@@ -144,8 +144,23 @@ const suitable = (random: () => number): [RegExp, (word: string, name: string) =
       ],
     ],
     [/^\($/, () => [`(${one('NOT', 'SELECT secret FROM', 'SELECT', 'secret,', 'title,', 'secret =', 'true OR')} `]],
+    [/^SET$/i, () => [` SET ${one('price = 1,', 'size = 1,', 'doc_id = 901,', 'tenant_id = 9,', 'secret = title,')} `]],
     [
-      /^(?:FROM|WHERE|RETURNING|SET)$/i,
+      /^EXISTS \(SELECT 1 /,
+      (word) => [
+        one(
+          word.replace(/ AND .*/, ')'),
+          word.replace(/ "\w+"\."doc_id" AND/, ' "docs"."id" AND'),
+          word.replace(/WHERE .*? AND /, 'WHERE '),
+          word.replace(/ AND "docs"\."owner_id".*?\$\d+::int8/, ''),
+          `NOT ${word}`,
+          'EXISTS (SELECT 1)',
+          'true',
+        ),
+      ],
+    ],
+    [
+      /^(?:FROM|WHERE|RETURNING)$/i,
       (word) => [
         ` ${one(', secret', ', docs.*', ', old.secret', ', *', ', (SELECT secret)', ', title = secret', ', row_to_json(docs)', 'WHERE true', 'ORDER BY secret')} ${word} `,
       ],
@@ -159,7 +174,13 @@ const suitable = (random: () => number): [RegExp, (word: string, name: string) =
     [
       /^\(SELECT /,
       (word) => [
-        `${word} ${one('ORDER BY secret', 'AS z', 'AS z(secret)', ', LATERAL (SELECT secret) l', 'NATURAL JOIN (SELECT 1 AS secret) y', 'LIMIT 1', 'UNION ALL SELECT 1')} `,
+        one(
+          word,
+          word,
+          word.replace(/ WHERE .*/, ')'),
+          word.replace(/ AND "\w+"\."(?:owner_id|author)".*?\$\d+::int8/, ''),
+        ),
+        ` ${one('', 'ORDER BY secret', 'AS z', 'AS z(secret)', ', LATERAL (SELECT secret) l', 'NATURAL JOIN (SELECT 1 AS secret) y', 'LIMIT 1', 'UNION ALL SELECT 1')} `,
       ],
     ],
     [/^;?$/, () => [` ${one('RETURNING secret', 'RETURNING old.*', 'OR true', 'RETURNING (SELECT secret)')}`]],
@@ -200,6 +221,11 @@ function mutate(text: string, other: string, random: () => number): string {
     }
     const edits: (() => unknown)[] = [
       ...Array.from({ length: 12 }, () => mild),
+      // `d.id` is three words
+      ...Array.from({ length: 2 }, () => () => {
+        if (words[at + 1]?.trim() === '.')
+          words.splice(at, 3, pick(['901', '905', 'secret', 'd.folder_id', 'p.id', 'k.id']))
+      }),
       () => words.splice(at, length),
       () => words.splice(at, 1, pick(POISON)),
       () => words.splice(at, 0, pick(POISON)),

@@ -475,7 +475,7 @@ const rules: readonly (readonly [rule: string, good: readonly Case[], bad: reado
     [
       [`UPDATE ${D} SET title = body WHERE ${tenantOf('d')} RETURNING title`],
       [
-        `DELETE FROM ${D} USING ${folders} AS f WHERE ${tenantOf('d')} AND (name = 'x' AND EXISTS (SELECT label FROM ${kinds} AS k))`,
+        `DELETE FROM ${D} USING ${folders} AS f WHERE ${tenantOf('d')} AND (name = 'x' AND EXISTS (SELECT label FROM ${kinds} AS k) AND EXISTS (SELECT * FROM ${kinds} AS k))`,
       ],
       [`${GONE.replace('RETURNING n.id', 'RETURNING id')} SELECT secret FROM gone`],
     ],
