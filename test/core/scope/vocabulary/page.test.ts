@@ -28,7 +28,7 @@ it('docs/functions.md has every function, operator and type', async () => {
     'What a scoped statement may name, of what PostgreSQL 15 to 18 bring along; all else is refused. A name is in only if every',
     'overload is harmless: it computes from what it is given, reads no table, file or secret setting, takes no SQL and no table’s name',
     'as text, leaves nothing behind, and makes much from little only where an argument says how much, which is bounded. CockroachDB',
-    'has fewer of them; a statement that names one that it lacks fails there.',
+    'has fewer of them (no ranges, for one); a statement that names one that it lacks fails there.',
     '',
     'The time limit of a statement is heeded between rows, not within one call: a search in very long texts goes on for longer.',
     '',
