@@ -20,7 +20,14 @@ export type Outcome =
   | { readonly failed: string; readonly message: string }
 
 /** Both outcomes, and whether the raw statement agrees with itself once the rows lie in another order. */
-export type Comparison = { readonly scoped: Outcome; readonly raw: Outcome; readonly isSettled: boolean }
+export type Comparison = {
+  readonly scoped: Outcome
+  readonly raw: Outcome
+  /** the same rows */
+  readonly isSettled: boolean
+  /** in the same order */
+  readonly isOrdered: boolean
+}
 
 /** A schema of its own for one file's tables, with three tenants' rows and row-level security. */
 export class Arena {
@@ -80,7 +87,7 @@ export class Arena {
     const first = await this.#attempt(`SET LOCAL search_path = ''`, scoped.text, bound, tables)
     const raw = await this.#attempt(this.#secondWall(), sql, values, tables)
     const shuffled = await this.#attempt(`${this.#shuffle(tables)} ${this.#secondWall()}`, sql, values, tables)
-    return { scoped: first, raw, isSettled: sameOutcome(raw, shuffled) }
+    return { scoped: first, raw, isSettled: sameOutcome(raw, shuffled), isOrdered: sameOrder(raw, shuffled) }
   }
 
   /** Values of the types that PostgreSQL infers; nothing where it cannot prepare the statement. */
@@ -136,7 +143,7 @@ export class Arena {
       await this.#client.query('SET CONSTRAINTS ALL IMMEDIATE; RESET ROLE')
       const { rows } = await this.#client.query<{ mine: string; foreign: string }>(effectsOf(this.#schema, tables))
       return {
-        fields: result.fields.map(({ name }) => name).join(),
+        fields: result.fields.map(({ name, dataTypeID }) => `${name} ${typeName(dataTypeID)}`).join(),
         rows: result.rows.map((row) => JSON.stringify(row)),
         effects: rows.map(({ mine }) => mine).join('\n'),
         foreign: rows.map(({ foreign }) => foreign).join('\n'),
@@ -156,11 +163,25 @@ export class Arena {
   }
 }
 
+/** A built-in type's number; a whole row has its table's own type, or none. */
+function typeName(id: number): string {
+  return id >= FIRST_OWN_TYPE || id === RECORD ? 'row' : String(id)
+}
+
+/** Numbers of types that are made begin here (FirstNormalObjectId). */
+const FIRST_OWN_TYPE = 16_384
+const RECORD = 2_249
+
 /** The same rows, whatever their order, and the same effects; or the same error. */
 export function sameOutcome(one: Outcome, other: Outcome): boolean {
   if ('failed' in one || 'failed' in other) return 'failed' in one && 'failed' in other && one.failed === other.failed
   const sorted = (rows: readonly string[]): string => [...rows].sort().join('\n')
   return one.fields === other.fields && one.effects === other.effects && sorted(one.rows) === sorted(other.rows)
+}
+
+/** Whether the rows come in the same order, too. */
+export function sameOrder(one: Outcome, other: Outcome): boolean {
+  return 'failed' in one || 'failed' in other || one.rows.join('\n') === other.rows.join('\n')
 }
 
 function effectsOf(schema: string, tables: readonly string[]): string {
@@ -174,7 +195,7 @@ function effectsOf(schema: string, tables: readonly string[]): string {
     .join(' UNION ALL ')
 }
 
-function createTable(table: string, { columns, keys }: TableShape): string {
+function createTable(table: string, { columns, primary, keys }: TableShape): string {
   const isFilled = (column: Column): boolean => expressionOf(column, 'h', false) !== 'NULL'
   const parts = [
     ...[...columns].map(([name, column]) => {
@@ -185,7 +206,8 @@ function createTable(table: string, { columns, keys }: TableShape): string {
     }),
     `${TENANT} int8 NOT NULL DEFAULT NULLIF(current_setting('outside.tenant', true), '')::int8`,
     `${OWNER} int8`,
-    ...keys.map((key) => `UNIQUE (${key.map((name) => `"${name}"`).join(', ')})`),
+    ...(primary === undefined ? [] : [`PRIMARY KEY (${listed(primary)})`]),
+    ...keys.map((key) => `UNIQUE (${listed(key)})`),
   ]
   const mine = `${TENANT} = current_setting('outside.tenant')::int8`
   return `SET LOCAL search_path = pg_catalog; CREATE TABLE ${table} (${parts.join(', ')});
@@ -194,14 +216,17 @@ function createTable(table: string, { columns, keys }: TableShape): string {
     GRANT SELECT, INSERT, UPDATE, DELETE ON ${table} TO holdfast_app`
 }
 
+function listed(names: readonly string[]): string {
+  return names.map((name) => `"${name}"`).join(', ')
+}
+
 /** Rows that are the same in each run; where keys collide, fewer. */
-function fillTable(table: string, { name, columns, keys }: TableShape): string {
-  const unique = new Set(keys.flat())
+function fillTable(table: string, { name, columns, primary = [], keys }: TableShape): string {
+  const unique = new Set([...primary, ...keys.flat()])
   const hash = (column: string): string =>
     `('x' || substr(md5('${name}.${column}' || t || '.' || i), 1, 7))::bit(28)::int4`
   const values = [...columns].map(([column, what]) => expressionOf(what, hash(column), unique.has(column)))
-  const names = [...columns.keys(), TENANT, OWNER].map((column) => `"${column}"`)
-  return `INSERT INTO ${table} (${names.join(', ')}) SELECT ${[...values, 't', '1 + i % 3'].join(', ')}
+  return `INSERT INTO ${table} (${listed([...columns.keys(), TENANT, OWNER])}) SELECT ${[...values, 't', '1 + i % 3'].join(', ')}
     FROM unnest(ARRAY[${TENANTS.join(', ')}]) t, generate_series(1, ${ROWS}) i ON CONFLICT DO NOTHING`
 }
 

@@ -1,9 +1,10 @@
+import { readFileSync } from 'node:fs'
 import type pg from 'pg'
 import { ScopeRefusal } from '../../src/core/scope/refusals.ts'
 import type { ScopedStatement } from '../../src/core/scope/scope.ts'
 import { whyNot } from '../../src/core/scope/vocabulary/index.ts'
-import { Arena, type Comparison, sameOutcome } from './arena.ts'
-import { extract, type Found, sourcesIn } from './extract.ts'
+import { Arena, type Comparison, sameOrder, sameOutcome } from './arena.ts'
+import { extract, type Found, fromPsql, sourcesIn } from './extract.ts'
 import { FileJudge, type Judged, type Refusal, type Verb, withColumns } from './judge.ts'
 import { World } from './tables.ts'
 
@@ -43,12 +44,17 @@ const EXAMPLES = 40
 /**
  * Runs a folder's statements through the kernel, and those that it admits on a database. Each file has tables of its own, and
  * those of the files called `…setup.sql`.
- * @param client a superuser's, of a database that is thrown away; without it nothing is executed
- * @param onProgress called before each piece of work, with its place
+ * @param options.client a superuser's, of a database that is thrown away; without it nothing is executed
+ * @param options.tables a file of CREATE TABLE, for what the folder's own statements do not make
+ * @param options.onProgress called before each piece of work, with its place
  */
 export async function examine(
   folder: string,
-  { client, onProgress }: { readonly client?: pg.Client; readonly onProgress?: (place: string) => void } = {},
+  options: {
+    readonly client?: pg.Client
+    readonly tables?: string | undefined
+    readonly onProgress?: (place: string) => void
+  } = {},
 ): Promise<Report> {
   const tally = (): Tally => ({ total: 0, admitted: 0, runs: 0, runsAdmitted: 0 })
   const report: Report = {
@@ -61,7 +67,8 @@ export async function examine(
     executed: {},
     contradictions: [],
   }
-  let base = new World()
+  const { client, tables, onProgress } = options
+  let base = tables === undefined ? new World() : worldOf(tables)
   const files = sourcesIn(folder)
   for (const file of [...files.filter(isSetup), ...files.filter((one) => !isSetup(one))]) {
     report.files++
@@ -80,6 +87,12 @@ export async function examine(
   }
   report.refusals.sort((one, other) => other.count - one.count)
   return report
+}
+
+function worldOf(file: string): World {
+  const judge = new FileJudge('outside', new World())
+  for (const piece of fromPsql(readFileSync(file, 'utf8'))) judge.judge({ ...piece, file })
+  return judge.world
 }
 
 function isSetup(file: string): boolean {
@@ -171,15 +184,23 @@ async function execute(
 const DIFFERENT = 'different'
 
 /** How the two walls compare; every class but the equal ones is explained in the report. */
-function classOf({ scoped, raw, isSettled }: Comparison, { sql }: Found): string {
-  if (sameOutcome(scoped, raw)) return 'failed' in scoped ? 'fail alike' : 'equal'
+function classOf({ scoped, raw, isSettled, isOrdered }: Comparison, { sql }: Found): string {
+  if (sameOutcome(scoped, raw)) {
+    if ('failed' in scoped) return 'fail alike'
+    const isKept = sameOrder(scoped, raw) || !isOrdered || !/\border\s+by\b/i.test(sql)
+    return isKept ? 'equal' : 'equal, in another order'
+  }
   if ('failed' in scoped && 'failed' in raw) return `fail differently: ${scoped.failed}, raw ${raw.failed}`
   if ('failed' in raw && raw.failed === '42501' && /\bon\s+conflict\b/i.test(sql))
     return 'conflict with a row out of reach'
   if ('failed' in raw) return `only the raw one fails: ${raw.failed}`
   if ('failed' in scoped) return `only the scoped one fails: ${scoped.failed}`
-  return isSettled ? DIFFERENT : 'the raw one has another result when its rows lie in another order'
+  if (!isSettled) return 'the raw one has another result when its rows lie in another order'
+  return BY_CHANCE.test(sql) ? 'by the clock or by chance' : DIFFERENT
 }
+
+const BY_CHANCE =
+  /\b(?:now|today|current_(?:date|time|timestamp)|localtime(?:stamp)?|\w+_timestamp|random\w*|uuidv?\d)\b/i
 
 function told(outcome: Comparison['raw']): string {
   return JSON.stringify(outcome).slice(0, 600)

@@ -19,8 +19,12 @@ export type Column = {
 export type TableShape = {
   readonly name: string
   readonly columns: ReadonlyMap<string, Column>
+  readonly primary: readonly string[] | undefined
   readonly keys: readonly (readonly string[])[]
 }
+
+/** A table's unique keys as they are gathered. */
+type Keys = { primary: readonly string[] | undefined; readonly keys: (readonly string[])[] }
 
 const NAME = /^[a-z_][a-z0-9_]{0,62}$/
 const SERIAL: Readonly<Record<string, string>> = {
@@ -85,7 +89,7 @@ export class World {
     if (name === undefined || statement['ofTypename'] !== undefined) return
     if (statement['if_not_exists'] === true && this.#tables.has(name)) return
     const columns = new Map<string, Column>()
-    const keys: (readonly string[])[] = []
+    const keys: Keys = { primary: undefined, keys: [] }
     for (const parent of listOf(statement['inhRelations'])) {
       for (const [column, what] of this.#parent(unwrap(parent)[1])?.columns ?? []) columns.set(column, what)
     }
@@ -97,7 +101,7 @@ export class World {
         for (const [column, what] of this.#parent(inner['relation'])?.columns ?? []) columns.set(column, what)
       }
     }
-    this.#set({ name, columns, keys })
+    this.#set({ name, columns, ...keys })
   }
 
   #parent(relation: unknown): TableShape | undefined {
@@ -109,14 +113,16 @@ export class World {
     const shape = this.#parent(statement['relation'])
     if (shape === undefined) return
     const columns = new Map(shape.columns)
-    const keys = [...shape.keys]
+    const keys: Keys = { primary: shape.primary, keys: [...shape.keys] }
     const dropped = String(command['name'])
     const definition = command['def'] === undefined ? undefined : unwrap(command['def'])[1]
     if (command['subtype'] === 'AT_AddColumn' && definition !== undefined) addColumn(definition, columns, keys)
     else if (command['subtype'] === 'AT_AddConstraint' && definition !== undefined) addKey(definition, columns, keys)
     else if (command['subtype'] === 'AT_DropColumn') columns.delete(dropped)
     else return
-    this.#set({ name: shape.name, columns, keys: keys.filter((key) => key.every((column) => columns.has(column))) })
+    const isWhole = (key: readonly string[]): boolean => key.every((column) => columns.has(column))
+    const primary = keys.primary !== undefined && isWhole(keys.primary) ? keys.primary : undefined
+    this.#set({ name: shape.name, columns, primary, keys: keys.keys.filter(isWhole) })
   }
 
   #rename(statement: Struct): void {
@@ -129,7 +135,12 @@ export class World {
     } else if (statement['renameType'] === 'OBJECT_COLUMN') {
       const rename = (name: string): string => (name === statement['subname'] ? to : name)
       const columns = new Map([...shape.columns].map(([name, what]) => [rename(name), what]))
-      this.#set({ name: shape.name, columns, keys: shape.keys.map((key) => key.map(rename)) })
+      this.#set({
+        name: shape.name,
+        columns,
+        primary: shape.primary?.map(rename),
+        keys: shape.keys.map((key) => key.map(rename)),
+      })
     }
   }
 
@@ -155,7 +166,7 @@ function nameOf(relation: unknown): string | undefined {
   return schemaname === undefined && catalogname === undefined && typeof relname === 'string' ? relname : undefined
 }
 
-function addColumn(definition: Struct, columns: Map<string, Column>, keys: (readonly string[])[]): void {
+function addColumn(definition: Struct, columns: Map<string, Column>, keys: Keys): void {
   const name = String(definition['colname'])
   const given = listOf(definition['constraints']).map((item) => unwrap(item)[1])
   const constraints = given.map(({ contype }) => String(contype))
@@ -165,17 +176,15 @@ function addColumn(definition: Struct, columns: Map<string, Column>, keys: (read
     fallback: constantOf(byDefault?.['raw_expr']),
     notNull: constraints.some((type) => type === 'CONSTR_NOTNULL' || type === 'CONSTR_PRIMARY'),
   })
-  if (constraints.some((type) => type === 'CONSTR_UNIQUE' || type === 'CONSTR_PRIMARY')) keys.push([name])
+  if (constraints.includes('CONSTR_UNIQUE')) keys.keys.push([name])
+  if (constraints.includes('CONSTR_PRIMARY')) keys.primary ??= [name]
 }
 
-function addKey(
-  { contype, keys: given }: Struct,
-  columns: ReadonlyMap<string, Column>,
-  keys: (readonly string[])[],
-): void {
-  if (contype !== 'CONSTR_UNIQUE' && contype !== 'CONSTR_PRIMARY') return
+function addKey({ contype, keys: given }: Struct, columns: ReadonlyMap<string, Column>, keys: Keys): void {
   const key = stringsOf(given).filter((name) => name !== undefined)
-  if (key.length > 0 && key.every((name) => columns.has(name))) keys.push(key)
+  if (key.length === 0 || !key.every((name) => columns.has(name))) return
+  if (contype === 'CONSTR_UNIQUE') keys.keys.push(key)
+  if (contype === 'CONSTR_PRIMARY') keys.primary ??= key
 }
 
 /** A constant as SQL, without a cast. */
