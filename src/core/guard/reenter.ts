@@ -4,17 +4,23 @@ import type { Query, Statement } from '../database/statement.ts'
 import type { GuardedAccess } from './access.ts'
 import type { SessionId, TenantId, UserId } from './caller.ts'
 import type { EnterRequest, Entered } from './enter.ts'
-import { formatHint, type Hint } from './hint.ts'
+import type { Hint } from './hint.ts'
 
 /**
  * The first statement of a flight whose caller was here before: `holdfast.reenter` lets in, in one look, who still is
  * what the hint says, and hands everybody else to *enter*. What the route requires stands in the text – it is the
- * route's own constant –, so that a request binds two values. Nothing for requests that only *enter* can judge.
+ * route's own constant –, so that a request binds the token's hash and the hint. Nothing for requests that only *enter*
+ * can judge.
  */
 export function reenterQuery(request: EnterRequest, hint: Hint, dialect: Dialect): Query | undefined {
   const { access, credential, selectors, strict } = request
   if (access.kind !== 'can' || credential.kind !== 'session' || selectors.length > 0 || strict) return undefined
-  return { statement: statementOf(access, request.readOnly, dialect), values: [credential.hash, formatHint(hint)] }
+  // of no tenant: the function takes ids
+  if (hint.tenantId === '') return undefined
+  return {
+    statement: statementOf(access, request.readOnly, dialect),
+    values: [credential.hash, hint.userId, hint.tenantId, hint.role, hint.version],
+  }
 }
 
 /** Reads the answer of `holdfast.reenter`. */
@@ -63,6 +69,6 @@ function makeStatement(access: Extract<GuardedAccess, { kind: 'can' }>, setsRead
   pg_catalog.set_config('holdfast.user_id', pg_catalog.split_part(e.answer, '|', 1), true)
   || pg_catalog.set_config('holdfast.tenant_id', pg_catalog.split_part(e.answer, '|', 2), true)
   || pg_catalog.set_config('holdfast.role', pg_catalog.split_part(e.answer, '|', 3), true)${readOnly} AS bound
-FROM holdfast.reenter($1::BYTEA, ARRAY[${required.join(', ')}]::TEXT[], '${access.assurance}', ${access.maxAgeSeconds}::INT8, $2::TEXT) AS e(answer)`
+FROM holdfast.reenter($1::BYTEA, ARRAY[${required.join(', ')}]::TEXT[], '${access.assurance}', ${access.maxAgeSeconds}::INT8, $2::UUID, $3::UUID, $4::TEXT, $5::TEXT) AS e(answer)`
   return { name: `hf_reenter_${createHash('sha256').update(text).digest('base64url').slice(0, 32)}`, text }
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createPool, type Pool } from '../../../src/core/database/pool.ts'
 import { StatementError } from '../../../src/core/database/errors.ts'
@@ -30,7 +31,8 @@ const FULL = `${TRUTH} || '|' || e.credential_id || '|' || e.assurance || '|' ||
 /** The answer, or the SQLSTATE and the reason. */
 async function ask(text: string, { hash, required, assurance, maxAge, hint }: Question): Promise<string> {
   try {
-    const values = [hash, required, assurance, String(maxAge), hint]
+    const parts = text === REENTER ? hint.split('|') : [hint]
+    const values = [hash, required, assurance, String(maxAge), ...parts]
     const { rows } = await pool.transaction((transaction) => transaction.query({ name: '', text }, values))
     return String(rows[0]?.['answer'])
   } catch (error) {
@@ -38,7 +40,8 @@ async function ask(text: string, { hash, required, assurance, maxAge, hint }: Qu
     throw error
   }
 }
-const REENTER = 'SELECT holdfast.reenter($1::BYTEA, $2::TEXT[], $3::TEXT, $4::INT8, $5::TEXT) AS answer'
+const REENTER =
+  'SELECT holdfast.reenter($1::BYTEA, $2::TEXT[], $3::TEXT, $4::INT8, $5::UUID, $6::UUID, $7::TEXT, $8::TEXT) AS answer'
 
 /** What happens to a session that was just admitted; `$1` its hash, `$2` the user, `$3` the tenant, `$4` is true. */
 const events: { name: string; sql?: string; question?: Partial<Question>; expected: string }[] = [
@@ -130,7 +133,9 @@ const events: { name: string; sql?: string; question?: Partial<Question>; expect
     sql: `WITH v AS (INSERT INTO holdfast.role_versions (version) VALUES ('next') RETURNING version) INSERT INTO holdfast.role_grants SELECT 'next', 'member', 'team:create', 'tenant'`,
     expected: 'KH403 grant_missing',
   },
-  { name: "a hint of another's", question: { hint: 'a|b|owner|c' }, expected: 'KH409' },
+  { name: "a hint of another's", question: { hint: 'another' }, expected: 'KH409' },
+  { name: "a hint of another's tenant", question: { hint: 'tenant' }, expected: 'KH409' },
+  { name: 'a hint of another version', question: { hint: 'version' }, expected: 'KH409' },
   { name: 'a hint of another role', question: { hint: 'owner' }, expected: 'KH409' },
 ]
 
@@ -145,7 +150,14 @@ describe('reenter says what enter says', () => {
     )
     const first: Question = { hash, required: ['team:read'], assurance: 'aal1', maxAge: 0, hint: '' }
     const truth = await ask(ENTER(TRUTH), first)
-    const hint = question.hint === 'owner' ? truth.replace('|member|', '|owner|') : (question.hint ?? truth)
+    const { globex } = tenants
+    const hints: Record<string, string> = {
+      owner: truth.replace('|member|', '|owner|'),
+      another: truth.replace(user, globex.users.member.id),
+      tenant: truth.replace(acme.id, globex.id),
+      version: truth.replace(/[^|]*$/, 'another'),
+    }
+    const hint = question.hint === undefined ? truth : (hints[question.hint] ?? '')
     const asked: Question = { ...first, ...question, hint }
     const restore: [string, unknown[]][] = []
     try {
@@ -195,7 +207,13 @@ describe('reenter says what enter says', () => {
 
   it('knows no session by another secret', async () => {
     const { hash } = newSessionToken()
-    const asked: Question = { hash, required: [], assurance: 'aal1', maxAge: 0, hint: 'a|b|c|d' }
+    const asked: Question = {
+      hash,
+      required: [],
+      assurance: 'aal1',
+      maxAge: 0,
+      hint: `${randomUUID()}|${randomUUID()}|c|d`,
+    }
     expect(await ask(REENTER, asked)).toBe('KH401 session_unknown')
   })
 
