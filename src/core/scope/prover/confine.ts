@@ -42,7 +42,7 @@ export type Target = {
 
 export type Kind = 'tenant' | 'user'
 /** Parameters by which rows are confined; none where a confinement is not there. */
-export type Confined = { readonly tenant: number | undefined; readonly user: number | undefined }
+type Confined = { readonly tenant: number | undefined; readonly user: number | undefined }
 type Verb = 'create' | 'read' | 'update' | 'delete'
 type Reach = { readonly isOwn: boolean; readonly needs: string }
 
