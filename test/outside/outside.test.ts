@@ -11,7 +11,7 @@ import { createTestDatabase, type TestDatabase } from '../postgres.ts'
 import { Arena, type Comparison, sameOrder, sameOutcome } from './arena.ts'
 import { examine, type Report } from './examine.ts'
 import { extract, fromPsql, sourcesIn } from './extract.ts'
-import { tell } from './report.ts'
+import { tell, tellBriefly } from './report.ts'
 import { World } from './tables.ts'
 import { watch } from './watch.ts'
 
@@ -151,7 +151,9 @@ describe('an examination', () => {
     expect(report.contradictions).toEqual([])
     expect(report.executed['equal']?.count).toBeGreaterThan(5)
     expect(report.executed['fail alike']?.count).toBe(1)
-    expect(tell(report)).toMatch(/\| SELECT \| 8 \| 6 \(75\.0%\) \| 6 \| 5 \(83\.3%\) \|/)
+    expect(tell(report)).toContain('own_function')
+    expect(tellBriefly(report)).not.toContain('own_function')
+    expect(tellBriefly(report)).toMatch(/\| SELECT \| 8 \| 6 \(75\.0%\) \| 6 \| 5 \(83\.3%\) \|/)
   })
 })
 

@@ -5,10 +5,37 @@ const MOST_REFUSALS = 60
 /** Examples of each. */
 const EXAMPLES = 3
 
-/** A report as Markdown. */
+/** A report as Markdown, with statements of the folder as examples. */
 export function tell(report: Report): string {
-  const { files, pieces, statements, columnsNamed, refusals, executed, contradictions } = report
-  const classes = Object.entries(executed).sort(([, one], [, other]) => other.count - one.count)
+  const { executed, refusals, contradictions } = report
+  const classes = byCount(executed).filter(([name]) => !/^(?:equal|fail alike)$/.test(name))
+  return [
+    tellBriefly(report),
+    ...contradictions.flatMap((text) => ['```text', text, '```', '']),
+    ...classes.flatMap(([name, { examples }]) => [`## ${name}`, '', ...list(examples), '']),
+    ...refusals
+      .slice(0, MOST_REFUSALS)
+      .flatMap(({ code, construct, count, verbs, examples }) => [
+        `## ${count} × ${code}: ${construct}`,
+        '',
+        JSON.stringify(verbs),
+        '',
+        ...list(examples),
+        '',
+      ]),
+  ].join('\n')
+}
+
+/** Its figures alone: nothing in it is the folder's own. */
+export function tellBriefly({
+  files,
+  pieces,
+  statements,
+  columnsNamed,
+  refusals,
+  executed,
+  contradictions,
+}: Report): string {
   return [
     `${files} files, ${pieces} pieces of SQL.`,
     '',
@@ -19,24 +46,22 @@ export function tell(report: Report): string {
     '',
     '| executed | |',
     '|---|---|',
-    ...classes.map(([name, { count }]) => `| ${name} | ${count} |`),
+    ...byCount(executed).map(([name, { count }]) => `| ${name} | ${count} |`),
     `| contradictions | ${contradictions.length} |`,
     '',
-    ...contradictions.flatMap((text) => ['```text', text, '```', '']),
-    ...classes
-      .filter(([name]) => !/^(?:equal|fail alike)$/.test(name))
-      .flatMap(([name, { examples }]) => [`## ${name}`, '', ...list(examples), '']),
+    '| refused | PostgreSQL runs them | code | what |',
+    '|---|---|---|---|',
     ...refusals
       .slice(0, MOST_REFUSALS)
-      .flatMap(({ code, construct, count, runs, verbs, examples }) => [
-        `## ${count} × ${code}: ${construct}`,
-        '',
-        `${runs} of them run in PostgreSQL; ${JSON.stringify(verbs)}`,
-        '',
-        ...list(examples),
-        '',
-      ]),
+      .map(
+        ({ count, runs, code, construct }) => `| ${count} | ${runs} | ${code} | ${construct.replaceAll('|', '\\|')} |`,
+      ),
+    '',
   ].join('\n')
+}
+
+function byCount(executed: Report['executed']): [string, Report['executed'][string]][] {
+  return Object.entries(executed).sort(([, one], [, other]) => other.count - one.count)
 }
 
 function row(name: string, { total, admitted, runs, runsAdmitted }: Tally): string {

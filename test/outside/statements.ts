@@ -3,6 +3,7 @@
  *
  *   npx tsx test/outside/statements.ts FOLDER          .sql files and TypeScript, in a report
  *   … --json                                           the same as JSON
+ *   … --brief                                          its figures alone, without examples
  *   … --tables FILE                                    CREATE TABLE for what the folder's statements do not make
  *
  * The folder stays what it is, and nothing of it is kept. An embedded PostgreSQL is started for it. Exit code 1 when a
@@ -13,7 +14,7 @@ import { parseArgs } from 'node:util'
 import { loadKernel } from '../../src/core/scope/grammar.ts'
 import { connect, startBackends } from '../backends.ts'
 import { examine } from './examine.ts'
-import { tell } from './report.ts'
+import { tell, tellBriefly } from './report.ts'
 import { type Message, watch } from './watch.ts'
 
 /** Nothing that is asked of the kernel or of so small a database takes longer, in milliseconds: it hangs. */
@@ -21,12 +22,12 @@ const SILENCE_MS = 60_000
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: 'boolean' }, tables: { type: 'string' } },
+  options: { json: { type: 'boolean' }, brief: { type: 'boolean' }, tables: { type: 'string' } },
 })
 const [folder] = positionals
 
 if (folder === undefined) {
-  console.error('Usage: npx tsx test/outside/statements.ts FOLDER [--tables FILE] [--json]')
+  console.error('Usage: npx tsx test/outside/statements.ts FOLDER [--tables FILE] [--json | --brief]')
   process.exitCode = 2
 } else if (process.send === undefined) process.exitCode = await main()
 else await work(folder, (message) => new Promise((resolve) => process.send?.(message, resolve)))
@@ -37,8 +38,11 @@ async function main(): Promise<number> {
     console.error(`The examination ${end.died}.`)
     return 1
   }
-  console.log(values.json === true ? JSON.stringify(end.report) : tell(end.report))
-  return end.report.contradictions.length > 0 ? 1 : 0
+  const { report } = end
+  console.log(
+    values.json === true ? JSON.stringify(report) : values.brief === true ? tellBriefly(report) : tell(report),
+  )
+  return report.contradictions.length > 0 ? 1 : 0
 }
 
 async function work(place: string, send: (message: Message) => Promise<unknown>): Promise<void> {
