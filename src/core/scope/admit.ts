@@ -58,7 +58,7 @@ const WRITES: readonly string[] = ['InsertStmt', 'UpdateStmt', 'DeleteStmt']
  */
 export function admit(text: string, manifest: Manifest): Admitted {
   const { bytes, tokens, comments } = readLexis(text)
-  const [only, ...others] = parseText(text)
+  const [only, ...others] = comments.length === 0 ? parseText(text) : parseBlanked(bytes, comments)
   if (only === undefined) throw new ScopeRefusal('not_one_statement', { hint: 'there is none' })
   if (others.length > 0) refuseAt(bytes, secondStart(tokens), 'not_one_statement')
   const [kind, statement] = unwrap(only)
@@ -75,6 +75,22 @@ export function admit(text: string, manifest: Manifest): Admitted {
     throw new ScopeRefusal('parameter_invalid', { hint: `use every parameter from $1 to $${found.parameters}` })
   }
   return { kind: kind as Admitted['kind'], statement, bytes, tokens, comments, ...found }
+}
+
+/**
+ * Parses a text whose comments are blanks, as they will be in the final one: between words that belong together, such as
+ * NULLS FIRST, the grammar takes no comment where the database does. Offsets stay what they are.
+ */
+function parseBlanked(bytes: Buffer, comments: readonly Token[]): readonly Struct[] {
+  const blanked = Buffer.from(bytes)
+  for (const { start, end } of comments) blanked.fill(' ', start, end)
+  const text = blanked.toString()
+  try {
+    return parseText(text)
+  } catch (error) {
+    if (!(error instanceof ScopeRefusal) || error.position === undefined) throw error
+    return refuseAt(bytes, Buffer.byteLength(text.slice(0, error.position)), error.code)
+  }
 }
 
 /** Where a second statement begins: after the first semicolon that something follows. */

@@ -66,6 +66,16 @@ describe('what a statement becomes, to the letter', () => {
   })
 })
 
+it.each([
+  'SELECT id FROM docs ORDER BY id NULLS /* a */ FIRST',
+  'SELECT id FROM docs WHERE id NOT -- a\n IN (1)',
+  'SELECT id FROM docs WHERE title NOT/**/LIKE $1',
+  'WITH/* a */q AS (SELECT 1) SELECT * FROM q',
+  'SELECT now() AT/* a */TIME ZONE $1',
+])('a comment may stand where the database takes one: %s', (text) => {
+  expect(scope.scope(text, all).text).not.toMatch(/\/\*|--/)
+})
+
 describe('where a refusal points', () => {
   it.each([
     ['SELECT * FROM |nothing', all],
@@ -80,6 +90,8 @@ describe('where a refusal points', () => {
     ["SELECT '🦊', |xml '<a/>'", all],
     ['/* ü */ SELECT * FROM docs d, |folders f', parseGrants(['doc:read'])],
     ["SELECT 'ü;' ; ; |SELECT 2", all],
+    ["SELECT /* ü🦊 */ 'ü' FROM docs WHERE |)", all],
+    ['SELECT id FROM docs ORDER BY id NULLS /* ü */ FIRST |LIMITS 1', all],
     ['/* ü */ |MERGE INTO docs USING folders ON true WHEN MATCHED THEN DELETE', all],
     ["SELECT 'ü', |repeat('x', 1000001)", all],
     ["SELECT 'ü', count(*), |title FROM docs GROUP BY id", all],
