@@ -142,7 +142,7 @@ type Limit = { room: string; name: string; value: string; why: string }
 function limitsOf(file: string): Limit[] {
   const text = readFileSync(file, 'utf8')
   const pattern =
-    /\/\*\*\s*((?:(?!\*\/)[\s\S])*?)\s*\*\/\n(?:export )?const (\w+)(?:: number)? = ([\d_]+(?: \* [\d_]+)*)\n/g
+    /\/\*\*\s*(?:\*\s+)?((?:(?!\*\/)[\s\S])*?)\s*\*\/\n(?:export )?const (\w+)(?:: number)? = ([\d_]+(?: \* [\d_]+)*)\n/g
   return [...text.matchAll(pattern)]
     .filter(([, , name = '']) => !NO_LIMITS.has(name))
     .map(([, comment = '', name = '', value = '']) => ({

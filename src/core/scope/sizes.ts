@@ -7,7 +7,7 @@ import { PADDED_TYPES } from './vocabulary/types.ts'
  * What `generate_series`, `repeat`, `lpad` and `rpad` are asked for in one statement, multiplied: so many rows or
  * characters one small text may make (CWE-400, CWE-789).
  */
-export const MAX_SIZE = 1_000_000
+export const MAX_SIZE = 100_000
 
 /** A number that is in the text, or the index of the caller's value. */
 type Term = number | { readonly index: number }

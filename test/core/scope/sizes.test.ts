@@ -23,30 +23,30 @@ function bindAs(text: string, values: readonly unknown[]): string {
 describe('what one statement may make', () => {
   it.each([
     'SELECT * FROM generate_series(1, 1e12)',
-    'SELECT * FROM generate_series(1, 1000001)',
-    'SELECT * FROM generate_series(-600000, 600000)',
-    'SELECT * FROM generate_series(1, 2000000::int8, 1)',
-    'SELECT * FROM generate_series(2000000, 1, -1)',
-    'SELECT * FROM generate_series(1, 1001) a, generate_series(1, 1001) b',
+    'SELECT * FROM generate_series(1, 100001)',
+    'SELECT * FROM generate_series(-60000, 60000)',
+    'SELECT * FROM generate_series(1, 200000::int8, 1)',
+    'SELECT * FROM generate_series(200000, 1, -1)',
+    'SELECT * FROM generate_series(1, 1001) a, generate_series(1, 101) b',
     "SELECT repeat('x', 1000000000)",
     "SELECT repeat(repeat('x', 10000), 10000)",
-    "SELECT lpad('x', 2000000), rpad('x', 1)",
+    "SELECT lpad('x', 200000), rpad('x', 1)",
     'SELECT * FROM generate_series(1, 10 * 10)',
     'SELECT generate_series(1, amount) FROM lines',
     "SELECT repeat('x', amount) FROM lines",
     "SELECT repeat('x', (SELECT count(*) FROM lines)::int)",
     "SELECT repeat('x', '1000000000')",
     "SELECT 'x'::char(10000000)",
-    "SELECT b'1'::bit(1001) FROM generate_series(1, 1000)",
+    "SELECT b'1'::bit(101) FROM generate_series(1, 1000)",
   ])('refuses %s', (text) => {
     expect(outcomeOf(scope, text)).toMatch(/^size_too_large/)
   })
 
   it.each([
-    'SELECT * FROM generate_series(1, 1000000)',
-    'SELECT * FROM generate_series(1, 2000000, 2)',
+    'SELECT * FROM generate_series(1, 100000)',
+    'SELECT * FROM generate_series(1, 200000, 2)',
     'SELECT * FROM generate_series(10, 1)',
-    'SELECT * FROM generate_series(1, 1000) a, generate_series(1, 1000) b',
+    'SELECT * FROM generate_series(1, 1000) a, generate_series(1, 100) b',
     "SELECT repeat('x', 100), lpad(title, 10, '0') FROM orders",
     "SELECT repeat('x', -5)",
     "SELECT 'x'::char(10), 'x'::char, b'1'::bit(8), 'x'::varchar(10000000)",
@@ -59,8 +59,8 @@ describe('what one statement may make', () => {
 
   const series = 'SELECT * FROM generate_series($1, $2)'
   it.each([
-    [series, [1, 1_000_000], 'bound'],
-    [series, [1, 1_000_001], 'size_too_large'],
+    [series, [1, 100_000], 'bound'],
+    [series, [1, 100_001], 'size_too_large'],
     [series, ['1', '1e12'], 'size_too_large'],
     [series, [1n, 10n ** 12n], 'size_too_large'],
     [series, [-1e300, 1e300], 'size_too_large'],
@@ -71,9 +71,9 @@ describe('what one statement may make', () => {
     ['SELECT * FROM generate_series(1, $1::int8, $2)', [10_000_000, 100], 'bound'],
     ['SELECT * FROM generate_series(1, $1, $2)', [10_000_000, 0.001], 'size_too_large'],
     ['SELECT * FROM generate_series(1, $1, $2)', [10_000_000, 0], 'bound'],
-    ["SELECT repeat('x', $1), repeat('y', $2)", [1_000, 1_000], 'bound'],
-    ["SELECT repeat('x', $1), repeat('y', $2)", [1_000, 1_001], 'size_too_large'],
-    ["SELECT lpad('x', $1) FROM generate_series(1, 1000)", [1_001], 'size_too_large'],
+    ["SELECT repeat('x', $1), repeat('y', $2)", [1_000, 100], 'bound'],
+    ["SELECT repeat('x', $1), repeat('y', $2)", [1_000, 101], 'size_too_large'],
+    ["SELECT lpad('x', $1) FROM generate_series(1, 1000)", [101], 'size_too_large'],
   ])('%s, case %#', (text, values, outcome) => {
     expect(bindAs(text, values)).toBe(outcome)
   })

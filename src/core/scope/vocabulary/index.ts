@@ -60,8 +60,9 @@ const INSTEAD: ReadonlyMap<string, string> = new Map([
 
 /**
  * Whether a field `x.f` may be the call `f(x)`, or the cast `x::f`, of what is not in the vocabulary: PostgreSQL takes both
- * where `x` has no column `f` (CWE-94). Its own families, and CockroachDB's, count even where a column of the manifest bears
- * the name; the others give way to a column. Arrays of a type are its name behind underscores.
+ * where `x` has no column `f` (CWE-94). Its own families, CockroachDB's, and what moves sequences, looks names up, reads files
+ * or runs SQL count even where a column of the manifest bears the name; the others give way to a column. Arrays of a type
+ * are its name behind underscores.
  */
 export function isFunctionField(field: string, columns: ReadonlySet<string>): boolean {
   if (OWN_FAMILIES.test(field)) return true
@@ -70,7 +71,8 @@ export function isFunctionField(field: string, columns: ReadonlySet<string>): bo
   return (REFUSED.function.has(field) || REFUSED.type.has(name)) && !columns.has(field)
 }
 
-const OWN_FAMILIES = /^_*(?:pg_|binary_upgrade|crdb_)/
+const OWN_FAMILIES =
+  /^_*(?:pg_|binary_upgrade|crdb_|reg|to_reg|lo_|(?:query|table|schema|database|cursor)_to_|txid_|(?:next|curr|set)val$|set_config$|current_setting$)/
 
 /** Refused names that are nevertheless fields and no more: no such function takes one argument, no such type is cast to. */
 export const PLAIN_FIELDS: ReadonlySet<string> = new Set(
