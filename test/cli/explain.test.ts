@@ -71,6 +71,22 @@ describe('one statement', () => {
     expect([folders.code, folders.err]).toEqual([1, expect.stringContaining('grant_missing')])
   })
 
+  it('hides a column from the role, and from whoever has none', async () => {
+    const [docs, ...others] = archive.tables
+    const columns = { ...docs?.columns, body: { type: 'text', hidden: ['clerk'] } }
+    const roles = { clerk: ['doc:read'], writer: ['doc:read'] }
+    writeFileSync(join(directory, 'hidden.json'), JSON.stringify({ tables: [{ ...docs, columns }, ...others], roles }))
+    const shows = async (...role: string[]): Promise<boolean> => {
+      const args = ['explain', '--manifest', 'hidden.json', 'SELECT title FROM docs', ...role]
+      return (await holdfast(args, {}, directory)).out.includes('"docs"."body"')
+    }
+    expect([await shows('--role', 'writer'), await shows('--role', 'clerk'), await shows()]).toEqual([
+      true,
+      false,
+      false,
+    ])
+  })
+
   it('reads the project’s configuration where no manifest is named', async () => {
     const { code, out } = await holdfast(['explain', 'SELECT slug FROM teams', '--role', 'viewer'])
     expect([code, out]).toEqual([0, expect.stringContaining('"tenancy"."teams"')])
