@@ -10,15 +10,20 @@ export class Unproven extends Error {
 /** How the prover reads a text and its tree: its own, so that no fault of the rewriter's is in both. */
 export function read(text: string): readonly Struct[] {
   try {
-    if (SUSPECT.test(text)) checkTokens(text)
+    if (SUSPECT.test(text) || !SHORT_NAMES.test(text)) checkTokens(text)
     return parseText(text)
   } catch (error) {
     throw error instanceof Unproven ? error : new Unproven('not proven: a text that parses')
   }
 }
 
-/** Nothing but what this finds can make a token that {@link checkTokens} would not accept. */
-const SUSPECT = /[^\t\n\r\x20-\x7e]|--|\/\*|[uU]&|[bBxX]'|'[\t ]*[\n\r]\s*'|"[\t ]*[\n\r]\s*"|[\w$]{64}|"[^"]{64}|\$\D/
+/** Nothing but what this finds, and quoted names that are long, can make a token that {@link checkTokens} would not accept. */
+const SUSPECT = /[^\t\n\r\x20-\x7e]|--|\/\*|[uU]&|[bBxX]'|'[\t ]*[\n\r]\s*'|"[\t ]*[\n\r]\s*"|[\w$]{64}|""|\\|\$\D/
+/**
+ * Quoted names of at most 63 bytes. Where nothing is suspect, a quote opens and closes as here: there is no comment, no
+ * literal between dollars, no backslash, no quote in a name.
+ */
+const SHORT_NAMES = /^(?:[^"']|"[^"]{0,63}"|'[^']*')*$/
 
 function checkTokens(text: string): void {
   const bytes = Buffer.from(text)
