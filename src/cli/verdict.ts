@@ -1,5 +1,5 @@
 import { type Grants, parseGrants } from '../core/scope/grants.ts'
-import { type Manifest, parentOf } from '../core/scope/manifest.ts'
+import { type Manifest, parentOf, type Table } from '../core/scope/manifest.ts'
 import { refusalCodes, ScopeRefusal } from '../core/scope/refusals.ts'
 import type { Scope, ScopedStatement } from '../core/scope/scope.ts'
 import { UsageError } from './command.ts'
@@ -38,20 +38,20 @@ const VERBS = ['read', 'create', 'update', 'delete']
 
 /**
  * A judge over the kernel.
- * @param role of questions that name none; without it they get every grant, with reach `own`
+ * @param role of questions that name none; without it they get every grant, with reach `own` where rows have an owner
  * @param note takes what is worth saying once, beside the answers
  * @throws UsageError where there is no such role
  */
 export function createJudge(scope: Scope, role: string | undefined, note: (line: string) => void): Judge {
-  const { roles, tables } = scope.manifest
+  const { roles } = scope.manifest
   const granted = new Map(Object.entries(roles).map(([name, grants]) => [name, parseGrants(grants)]))
   const known = granted.size === 0 ? 'It has none.' : `There are: ${[...granted.keys()].join(', ')}.`
   if (role !== undefined && !granted.has(role)) throw new UsageError(`There is no role "${role}". ${known}`)
   let withoutRole: Grants | undefined
   const grantsOf = (name: string | undefined): Grants | undefined => {
     if (name !== undefined) return granted.get(name)
-    if (withoutRole === undefined) note(reachOf(scope.manifest))
-    withoutRole ??= parseGrants(tables.flatMap(({ resource }) => VERBS.map((verb) => `${resource}:${verb}@own`)))
+    if (withoutRole === undefined) note(noteOf(scope.manifest))
+    withoutRole ??= everyGrant(scope.manifest)
     return withoutRole
   }
   return (question) => {
@@ -90,11 +90,23 @@ function refused(code: string, message: string, hint?: string): Refused {
   return { verdict: 'refused', code, position: null, message, ...(hint === undefined ? {} : { hint }) }
 }
 
-/** What follows from having no role: reach `own` covers no row of a table whose rows nobody owns. */
-function reachOf(manifest: Manifest): string {
-  const ownerless = manifest.tables
-    .filter((table) => (parentOf(manifest, table) ?? table).owner === undefined)
-    .map(({ schema, name }) => `${schema}.${name}`)
-  const beyond = ownerless.length === 0 ? '' : ` Tables without an owner are out of its reach: ${ownerless.join(', ')}.`
+/** Every verb on every table: one's own rows, and all of the tenant's where nobody owns any. */
+function everyGrant(manifest: Manifest): Grants {
+  const owned = new Set(manifest.tables.filter((table) => isOwned(manifest, table)).map(({ resource }) => resource))
+  return parseGrants(
+    manifest.tables.flatMap(({ resource }) =>
+      VERBS.map((verb) => `${resource}:${verb}${owned.has(resource) ? '@own' : ''}`),
+    ),
+  )
+}
+
+function isOwned(manifest: Manifest, table: Table): boolean {
+  return (parentOf(manifest, table) ?? table).owner !== undefined
+}
+
+function noteOf(manifest: Manifest): string {
+  const ownerless = manifest.tables.filter((table) => !isOwned(manifest, table))
+  const names = ownerless.map(({ schema, name }) => `${schema}.${name}`).join(', ')
+  const beyond = names === '' ? '' : ` Nobody owns rows of ${names}: there it is the tenant’s.`
   return `No role is named: every grant is held, with reach own.${beyond}`
 }
