@@ -138,12 +138,15 @@ export function holdsKey(value: unknown, key: string): boolean {
   return [...entriesWithin(value)].some(([name]) => name === key)
 }
 
-/** Every key with its value, at any depth. */
+/** Every key with its value, at any depth, in no order. */
 export function* entriesWithin(value: unknown): Generator<[string, unknown]> {
-  if (typeof value !== 'object' || value === null) return
-  for (const [key, inner] of Object.entries(value)) {
-    yield [key, inner]
-    yield* entriesWithin(inner)
+  const left = [value]
+  while (left.length > 0) {
+    // a generator a level would cost as much as all else here together
+    for (const entry of Object.entries(left.pop() ?? {})) {
+      yield entry
+      if (typeof entry[1] === 'object') left.push(entry[1])
+    }
   }
 }
 

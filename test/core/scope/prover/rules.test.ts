@@ -492,6 +492,9 @@ const rules: readonly (readonly [rule: string, good: readonly Case[], bad: reado
         `DELETE FROM ${D} USING ${folders} AS f WHERE ${tenantOf('d')} AND (name = 'x' AND EXISTS (SELECT label FROM ${kinds} AS k) AND EXISTS (SELECT * FROM ${kinds} AS k))`,
       ],
       [`${GONE.replace('RETURNING n.id', 'RETURNING id')} SELECT secret FROM gone`],
+      [
+        `DELETE FROM ${D} WHERE ${tenantOf('d')} AND (EXISTS (SELECT 1 FROM ${folders} AS f JOIN ${kinds} AS k ON label = name))`,
+      ],
     ],
     [
       [`UPDATE ${D} SET title = secret WHERE ${tenantOf('d')}`],
@@ -503,6 +506,12 @@ const rules: readonly (readonly [rule: string, good: readonly Case[], bad: reado
       [`${GONE.replace('n.id', 'secret')} SELECT * FROM gone`],
       [`DELETE FROM ${L} WHERE ${lineOf('l')} AND (title = 'x')`],
       [`${INSERT} ON CONFLICT (id) WHERE secret = 'x' DO NOTHING`],
+      [
+        `DELETE FROM ${D} WHERE ${tenantOf('d')} AND (EXISTS (SELECT 1 FROM (SELECT name) AS l JOIN ${folders} AS f ON true))`,
+      ],
+      [
+        `DELETE FROM ${D} WHERE ${tenantOf('d')} AND (EXISTS (SELECT 1 FROM ${folders} AS f JOIN (SELECT name) AS l ON true))`,
+      ],
       [`${INSERT} ON CONFLICT (lower(secret)) DO NOTHING`],
     ],
   ],
@@ -632,8 +641,16 @@ const rules: readonly (readonly [rule: string, good: readonly Case[], bad: reado
   ],
   [
     'a name that neither database cuts',
-    [[`SELECT 1 AS ${'a'.repeat(63)}`]],
-    [[`SELECT 1 AS ${'a'.repeat(64)}`], [`SELECT 1 AS "${'a'.repeat(64)}"`]],
+    [[`SELECT 1 AS ${'a'.repeat(63)}`], [`SELECT 1 AS "a", '${'a '.repeat(90)}' AS "${'a'.repeat(63)}"`]],
+    [
+      [`SELECT 1 AS ${'a'.repeat(64)}`],
+      [`SELECT 1 AS "${'a'.repeat(64)}"`],
+      [`SELECT 1 AS "${'a '.repeat(32)}"`],
+      [`SELECT 1 AS "${'a'.repeat(40)}""${'a'.repeat(40)}"`],
+      [`SELECT '"' AS "${'a '.repeat(32)}"`],
+      [`SELECT '"''' AS "${'a '.repeat(32)}"`],
+      [`SELECT E'\\'"' AS "${'a '.repeat(32)}"`],
+    ],
   ],
   ['two names that CockroachDB would join', [['SELECT 1 AS "a" ,\n1 AS "b"']], [['SELECT "a"\n"b"']]],
 ]
