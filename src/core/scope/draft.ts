@@ -7,6 +7,9 @@ import { type Manifest, parentOf, type Table } from './manifest.ts'
 import type { Slot } from './prover/prove.ts'
 import type { ScopeRefusalCode } from './refusals.ts'
 
+/** How a write speaks of its own rows. */
+const OTHER_ALIASES: ReadonlySet<string> = new Set(['old', 'new', 'excluded'])
+
 /** A replacement in the caller's text, by byte offsets. */
 type Edit = { readonly start: number; readonly end: number; readonly text: string }
 
@@ -75,6 +78,9 @@ export class Draft {
     const table = this.tableOf(relation)
     if (table.view === true) this.refuse(relation['location'], 'relation_view')
     if (table.shared === true) this.refuse(relation['location'], 'relation_shared')
+    if (OTHER_ALIASES.has(aliasOf(relation))) {
+      this.refuse(relation['location'], 'relation_not_accepted', 'give it an alias: this one means the row itself here')
+    }
     if (table.through !== undefined && aliasOf(relation) === parentOf(this.manifest, table)?.name) {
       this.refuse(relation['location'], 'relation_not_accepted', 'give it an alias that is no table’s name')
     }

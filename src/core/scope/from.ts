@@ -1,10 +1,11 @@
 import { type Struct, unwrap } from './grammar.ts'
 
-/** The relations of an item of FROM, joins taken apart; those of subqueries are not in it. */
+/** The relations of an item of FROM, joins taken apart; not those of subqueries, nor of a join whose alias hides them. */
 export function relationsOf(item: Struct): Struct[] {
   const [type, struct] = unwrap(item)
   if (type === 'RangeVar') return [struct]
-  return type === 'JoinExpr' ? [struct['larg'], struct['rarg']].flatMap((side) => relationsOf(side as Struct)) : []
+  if (type !== 'JoinExpr' || struct['alias'] !== undefined) return []
+  return [struct['larg'], struct['rarg']].flatMap((side) => relationsOf(side as Struct))
 }
 
 /** Whether a relation stands on a side of an outer join that may be empty. */

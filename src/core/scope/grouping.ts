@@ -144,7 +144,9 @@ function shapeOf(node: Struct): string {
 
 function isRelations(item: Struct): boolean {
   const [type, struct] = unwrap(item)
-  if (type === 'JoinExpr') return [struct['larg'], struct['rarg']].every((side) => isRelations(side as Struct))
+  if (type === 'JoinExpr' && struct['alias'] === undefined) {
+    return [struct['larg'], struct['rarg']].every((side) => isRelations(side as Struct))
+  }
   return type === 'RangeVar'
 }
 

@@ -23,7 +23,8 @@ export function rewriteChange(draft: Draft, statement: Struct, verb: 'update' | 
   const named = relation['alias'] === undefined ? ` AS "${table.name}"` : ''
   draft.edit(start, end, nameText(table) + named)
   confine(draft, end, draft.tokensOf(relation), table, alias, own)
-  expandReturning(draft, returningClause as Struct | undefined, table, alias, isJoined)
+  const joined = [...listOf(statement['fromClause']), ...listOf(statement['usingClause'])]
+  expandReturning(draft, returningClause as Struct | undefined, table, alias, joined)
 }
 
 /** ON CONFLICT DO UPDATE: without the confinement it would overwrite whatever row is in the way (CWE-639). */
@@ -59,7 +60,7 @@ export function expandReturning(
   clause: Struct | undefined,
   table: Table,
   alias: string,
-  isJoined: boolean,
+  joined: readonly Struct[],
 ): void {
   for (const expression of listOf(clause?.['exprs'])) {
     const column = (unwrap(expression)[1]['val'] as Struct | undefined)?.['ColumnRef'] as Struct | undefined
@@ -67,19 +68,29 @@ export function expandReturning(
     const [qualifier] = stringsOf(column['fields'])
     const isBare = listOf(column['fields']).length === 1
     if (!isBare && qualifier !== alias) continue
-    if (isBare && isJoined) {
+    const others = isBare ? joined.flatMap((item) => sourcesOf(draft, item)) : []
+    if (others.includes(undefined)) {
       draft.refuse(column['location'], 'column_not_accepted', `name what you want: RETURNING ${alias}.*`)
     }
     const start = Number(column['location'] ?? 0)
     const { end } = draft.tokenAfter(start, (token) => token.text === '*')
-    draft.edit(
-      start,
-      end,
-      Object.keys(table.columns)
-        .map((name) => `${quoted(alias)}."${name}"`)
-        .join(', '),
+    const columns = [{ table, alias }, ...others].flatMap((source) =>
+      Object.keys(source?.table.columns ?? {}).map((name) => `${quoted(source?.alias ?? '')}."${name}"`),
     )
+    draft.edit(start, end, columns.join(', '))
   }
+}
+
+/** The tables of an item of FROM or USING, in the order in which `*` shows them; undefined for what it shows otherwise. */
+function sourcesOf(draft: Draft, item: Struct): ({ readonly table: Table; readonly alias: string } | undefined)[] {
+  const [type, struct] = unwrap(item)
+  const { schemaname, relname, alias, isNatural, usingClause, larg, rarg } = struct
+  if (type === 'JoinExpr' && alias === undefined && isNatural === undefined && usingClause === undefined) {
+    return [larg, rarg].flatMap((side) => sourcesOf(draft, side as Struct))
+  }
+  const isQuery = schemaname === undefined && draft.admitted.ctes.has(String(relname))
+  const isPlain = type === 'RangeVar' && !isQuery && (alias as Struct | undefined)?.['colnames'] === undefined
+  return [isPlain ? { table: draft.tableOf(struct), alias: aliasOf(struct) } : undefined]
 }
 
 function checkAssignments(draft: Draft, targets: readonly Struct[], table: Table, own: boolean): void {
@@ -100,8 +111,15 @@ function checkAssignments(draft: Draft, targets: readonly Struct[], table: Table
 
 /** Columns of the target that the manifest does not have. Inside subqueries the prover knows better whose a name is. */
 function checkTargetColumns(draft: Draft, visible: Struct, table: Table, alias: string): void {
-  for (const { fields, location } of columnsOf(visible)) {
+  const returned = listOf((visible['returningClause'] as Struct | undefined)?.['exprs'])
+  const listed = new Set(returned.map((item) => (unwrap(item)[1]['val'] as Struct | undefined)?.['ColumnRef']))
+  for (const column of columnsOf(visible)) {
+    const { fields, location } = column
     const [first, second] = stringsOf(fields)
+    const isRow = listOf(fields).length === 2 && second === undefined && !listed.has(column)
+    if (isRow && (first === alias || first === 'excluded')) {
+      draft.refuse(location, 'column_not_accepted', 'compare the columns one by one: the row may have hidden ones')
+    }
     if (listOf(fields).length === 2 && first === alias && second !== undefined) {
       draft.requireColumn(table, second, location)
     }

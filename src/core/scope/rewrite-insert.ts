@@ -29,7 +29,7 @@ export function rewriteInsert(draft: Draft, statement: Struct): void {
   const { start, end } = draft.nameTokens(relation)
   draft.edit(start, end, nameText(table))
   rewriteConflict(draft, statement, table, alias)
-  expandReturning(draft, returning, table, alias, false)
+  expandReturning(draft, returning, table, alias, [])
 }
 
 /** Whether VALUES says DEFAULT for a column in each of its rows: object-relational mappers list every column. */

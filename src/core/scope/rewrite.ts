@@ -4,6 +4,7 @@ import type { Grants } from './grants.ts'
 import { checkGrouping } from './grouping.ts'
 import { type Struct, stringsOf } from './grammar.ts'
 import type { Manifest } from './manifest.ts'
+import { checkGaps } from './leaf-gaps.ts'
 import { isFunctionField } from './vocabulary/index.ts'
 import { rewriteChange } from './rewrite-change.ts'
 import { rewriteInsert } from './rewrite-insert.ts'
@@ -27,6 +28,7 @@ export function rewrite(admitted: Admitted, manifest: Manifest, grants: Grants):
     if (kind === 'DeleteStmt') rewriteChange(draft, statement, 'delete')
   }
   checkGrouping(draft)
+  checkGaps(draft)
   dropSchemas(draft)
   return draft
 }

@@ -48,6 +48,7 @@ it.each([
   'SELECT title FROM orders o, (SELECT 1 AS title2) x GROUP BY title',
   'SELECT (SELECT o.title FROM units LIMIT 1) FROM orders o GROUP BY o.title',
   'WITH q AS (SELECT id, title FROM orders) SELECT id FROM q GROUP BY id',
+  'SELECT j.title FROM (orders o CROSS JOIN units u) AS j GROUP BY j.id',
   'SELECT title, app.twice(count(*)::int) FROM orders GROUP BY title',
 ])('lets through what the database takes: %s', (text) => {
   expect(outcomeOf(scope, text)).toMatch(/^(?:SELECT|WITH)/)

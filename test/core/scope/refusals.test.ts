@@ -215,12 +215,12 @@ const examples: Readonly<Record<string, Example>> = {
   },
   not_proven: {
     refused: {
-      text: 'INSERT INTO invoices AS excluded (id) VALUES ($1) ON CONFLICT (id) DO UPDATE SET title = $2',
-      values: [other, 'May'],
+      text: 'UPDATE invoices SET title = $1 WHERE id = $2 RETURNING old.*',
+      values: ['May', other],
     },
     instead: {
-      text: 'INSERT INTO invoices AS i (id) VALUES ($1) ON CONFLICT (id) DO UPDATE SET title = $2',
-      values: [other, 'May'],
+      text: 'UPDATE invoices SET title = $1 WHERE id = $2 RETURNING old.title',
+      values: ['May', other],
     },
   },
 }

@@ -76,6 +76,26 @@ it.each([
   expect(scope.scope(text, all).text).not.toMatch(/\/\*|--/)
 })
 
+it.each([
+  ['SELECT d.a, d.*, (SELECT 1) AS ctid FROM docs d(a, b) ORDER BY ctid', /ctid$/],
+  ['SELECT q.xmin FROM (SELECT max(id) AS xmin FROM docs) q', /^SELECT q\.xmin/],
+  ['SELECT row_to_json(d), d.* FROM docs d', /^SELECT row_to_json\(d\), d\.\*/],
+  [
+    "UPDATE docs SET title[1] = $1, body['k'] = (SELECT max(n.body) FROM notes n)",
+    /SET title\[1\] = \$1, body\['k'\] = /,
+  ],
+  [
+    'DELETE FROM folders USING kinds k RETURNING *',
+    /RETURNING "folders"\."id", "folders"\."name", "folders"\."tenant_id", "k"\."id", "k"\."label"$/,
+  ],
+  [
+    'UPDATE folders AS f SET name = $1 FROM kinds CROSS JOIN app.kinds AS j RETURNING *, j.*',
+    /RETURNING "f"\."id", .*"kinds"\."label", "j"\."id", "j"\."label", j\.\*$/,
+  ],
+])('keeps its meaning: %s', (text, final) => {
+  expect(scope.scope(text, all).text).toMatch(final)
+})
+
 describe('where a refusal points', () => {
   it.each([
     ['SELECT * FROM |nothing', all],

@@ -51,6 +51,7 @@ describe('a child through its parent', () => {
     'INSERT INTO lines (order_id) SELECT p.id FROM units u LEFT JOIN orders p ON false',
     'INSERT INTO lines (order_id) SELECT p.id FROM (orders p CROSS JOIN units u) FULL JOIN units v ON false',
     'INSERT INTO lines (order_id) SELECT p.id FROM orders p GROUP BY ROLLUP (p.id)',
+    'INSERT INTO lines (order_id) SELECT p.id FROM (orders p CROSS JOIN units u) AS j, (SELECT $1::uuid AS id) AS p',
     'INSERT INTO lines (amount, order_id) SELECT u.*, p.id FROM orders p, (SELECT 1) u',
     'WITH p AS (SELECT $1::uuid AS id) INSERT INTO lines (order_id) SELECT p.id FROM p',
     'UPDATE lines SET order_id = $1',
