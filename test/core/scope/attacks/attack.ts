@@ -47,6 +47,8 @@ type More = {
   readonly as?: ActorName
   /** limits of the walls that are known */
   readonly leaks?: Partial<Record<Wall, Limit>>
+  /** only the time limit ends it, raw or scoped */
+  readonly endless?: true
   /** why the raw text is not run */
   readonly unrun?: string
   /** needs this version of PostgreSQL, else the raw text is no SQL */

@@ -283,6 +283,12 @@ CREATE SCHEMA keep;
 ${tables.map((table) => `CREATE TABLE keep.${table} AS TABLE app.${table}; ALTER TABLE app.${table} SET (autovacuum_enabled = false);`).join('\n')}
 `
 
-export const restore = tables
-  .map((table) => `DELETE FROM app.${table}; INSERT INTO app.${table} TABLE keep.${table};`)
-  .join('\n')
+/** SQL that puts the rows of some tables back; what is deleted takes its notes along. */
+export function restoreOf(changed: ReadonlySet<string>): string {
+  const all = tables.filter((table) => changed.has(table) || (table === 'notes' && changed.has('docs')))
+  return all.map((table) => `DELETE FROM app.${table}; INSERT INTO app.${table} TABLE keep.${table};`).join('\n')
+}
+
+/** SQL that puts every row back in its place in the file too, which unordered answers show. It is slow. */
+export const restoreAfresh = `TRUNCATE ${tables.map((table) => `app.${table}`).join(', ')};
+${tables.map((table) => `INSERT INTO app.${table} TABLE keep.${table};`).join('\n')}`

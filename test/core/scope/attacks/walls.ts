@@ -4,7 +4,7 @@ import { startupOptions } from '../../../../src/core/database/startup.ts'
 import { connect } from '../../../backends.ts'
 import { createTestDatabase, type TestDatabase } from '../../../postgres.ts'
 import type { Wall } from './attack.ts'
-import { actors, manifest, type Population, restore, schemaOf, tables, TENANT } from './house.ts'
+import { actors, manifest, type Population, restoreAfresh, restoreOf, schemaOf, tables, TENANT } from './house.ts'
 
 let kernel: Scope | undefined
 /** The kernel over the house's manifest; the parser is loaded by then. */
@@ -14,7 +14,13 @@ export function scope(): Scope {
 }
 
 /** What is sent: the text with its values, by the name under which it is prepared. */
-export type Sent = { readonly text: string; readonly values: readonly unknown[]; readonly name?: string }
+export type Sent = {
+  readonly text: string
+  readonly values: readonly unknown[]
+  readonly name?: string
+  /** it is known to be ended by the time limit alone */
+  readonly isEndless?: boolean
+}
 
 /** A row of a table. */
 export type Line = { readonly table: string; readonly row: Readonly<Record<string, unknown>> }
@@ -31,8 +37,10 @@ export type Outcome = {
   readonly locked: readonly Line[]
 }
 
-/** Milliseconds that a statement may take; what never ends is ended by this. */
-const TIMEOUT_MS = 250
+/** Milliseconds that a statement may take: far more than it needs on a busy machine. */
+const TIMEOUT_MS = 10_000
+/** Milliseconds that one may take which never ends. */
+const ENDLESS_MS = 150
 
 /** A session as the pool starts it, but for the path. */
 function settingsOf(path: string): string {
@@ -95,12 +103,20 @@ export class House {
     await this.#database.drop()
   }
 
+  /** Puts all rows back in the order in which they were made. */
+  async mend(): Promise<void> {
+    await this.#keeper.query(restoreAfresh)
+  }
+
   /** Runs a statement through a wall, commits, looks at all tables, and mends them. */
   async run(wall: Wall, sent: Sent): Promise<Outcome> {
     const client = this.#clients[wall]
     this.#heard.length = 0
     await client.query('BEGIN ISOLATION LEVEL SERIALIZABLE')
-    await client.query("SELECT pg_catalog.set_config('holdfast.tenant_id', $1, true)", [TENANT])
+    await client.query(
+      "SELECT pg_catalog.set_config('holdfast.tenant_id', $1, true), pg_catalog.set_config('statement_timeout', $2, true)",
+      [TENANT, sent.isEndless === true ? ENDLESS_MS : TIMEOUT_MS],
+    )
     const { answer, summary } = await this.#ask(client, sent)
     const isFailed = /^[0-9A-Z]{5}$/.test(summary)
     const locked = !isFailed && /\b(?:FOR|UPDATE|DELETE)\b/i.test(sent.text) ? await this.#locked() : []
@@ -109,7 +125,7 @@ export class House {
     const heard = [...this.#heard]
     if (wall === 'second') await this.#renew(client)
     const [after, text] = await this.#look()
-    if (text !== this.#beforeText) await this.#keeper.query(restore)
+    if (text !== this.#beforeText) await this.#keeper.query(restoreOf(changedOf(this.#before, after)))
     const said = [answer, ...heard, seen, commit.answer].join('\n').replaceAll(this.#database.name, 'the database')
     return { answer: said, summary, before: this.#before, after, locked }
   }
@@ -162,7 +178,22 @@ export class House {
   }
 }
 
+/** The tables in which a row came, went or changed. */
+function changedOf(before: readonly Line[], after: readonly Line[]): Set<string> {
+  const counts = new Map<string, number>()
+  const count = (lines: readonly Line[], by: number): void => {
+    for (const line of lines) {
+      const text = JSON.stringify(line)
+      counts.set(text, (counts.get(text) ?? 0) + by)
+    }
+  }
+  count(before, 1)
+  count(after, -1)
+  const changed = [...counts].filter(([, difference]) => difference !== 0)
+  return new Set(changed.map(([text]) => (JSON.parse(text) as Line).table))
+}
+
 /** A scoped statement as it is sent. */
-export function sentOf(scoped: ScopedStatement, values: readonly unknown[]): Sent {
-  return { text: scoped.text, values, name: scoped.name }
+export function sentOf({ text, name }: ScopedStatement, values: readonly unknown[], isEndless = false): Sent {
+  return { text, values, name, isEndless }
 }

@@ -139,7 +139,7 @@ export const classics: readonly Attack[] = [
   ['PREPARE', 'session', 'PREPARE p AS SELECT * FROM docs', 'statement_not_accepted'],
   ['a cursor', 'session', 'DECLARE c CURSOR FOR TABLE docs', 'statement_not_accepted'],
   ['a file', 'outside', "SELECT pg_read_file('PG_VERSION')", 'function_not_accepted'],
-  ['sleep', 'work', 'SELECT pg_sleep(600)', 'function_not_accepted'],
+  ['sleep', 'work', 'SELECT pg_sleep(600)', 'function_not_accepted', { endless: true }],
   ['an advisory lock', 'work', 'SELECT pg_advisory_lock(1)', 'function_not_accepted'],
   ['a parameter that is not given', 'types', 'SELECT $99', 'parameter_invalid'],
   [
@@ -209,12 +209,13 @@ export const classics: readonly Attack[] = [
     { values: ['900401'], leaks: { second: 'through' } },
   ],
   ['the tenant column with a dotless i', 'parsers', 'UPDATE docs SET tenant_ıd = 900009', 'identifier_not_ascii'],
-  ['a million million rows', 'work', 'SELECT * FROM generate_series(1, 1e12)', 'size_too_large'],
+  ['a million million rows', 'work', 'SELECT * FROM generate_series(1, 1e12)', 'size_too_large', { endless: true }],
   [
     'a recursion without end',
     'work',
     'WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n FROM r) SELECT count(*) FROM r',
     'scoped',
+    { endless: true },
   ],
   [
     'a gigabyte out of one letter',

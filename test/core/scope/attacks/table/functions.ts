@@ -153,7 +153,7 @@ export const functions: readonly Attack[] = [
     'catalog',
     "SELECT pg_relation_size('app.docs')",
     'function_not_accepted',
-    { leaks: { second: 'catalog' } },
+    { unrun: 'what it says depends on what the table went through' },
   ],
   ['the text of a view', 'catalog', "SELECT pg_get_viewdef('app.everything')", 'function_not_accepted'],
   ['a comment on an object', 'catalog', "SELECT obj_description(1, 'pg_class')", 'function_not_accepted'],
@@ -175,7 +175,7 @@ export const functions: readonly Attack[] = [
   ['a sequence set back', 'work', "SELECT setval('app.s', 1)", 'function_not_accepted'],
   ['the last value', 'catalog', 'SELECT lastval()', 'function_not_accepted'],
   ['a message to others', 'outside', "SELECT pg_notify('secrets', 'x')", 'function_not_accepted'],
-  ['sleep until', 'work', "SELECT pg_sleep_until('infinity')", 'function_not_accepted'],
+  ['sleep until', 'work', "SELECT pg_sleep_until('infinity')", 'function_not_accepted', { endless: true }],
   [
     'sleep in a condition',
     'oracle',

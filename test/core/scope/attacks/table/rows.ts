@@ -115,7 +115,7 @@ export const rows: readonly Attack[] = [
     { leaks: { second: 'catalog' } },
   ],
   ['a field that is a call', 'outside', "SELECT x.pg_ls_dir FROM lower('BASE') x", 'column_not_accepted'],
-  ['a field that sleeps', 'work', 'SELECT x.pg_sleep FROM abs(9) x', 'column_not_accepted'],
+  ['a field that sleeps', 'work', 'SELECT x.pg_sleep FROM abs(9) x', 'column_not_accepted', { endless: true }],
   ['a field that reads a file', 'outside', "SELECT x.pg_read_file FROM lower('PG_VERSION') x", 'column_not_accepted'],
   ['a field that looks a name up', 'catalog', "SELECT x.regclass FROM lower('app.docs') x", 'column_not_accepted'],
   ['a field that is another schema’s function', 'shadow', 'SELECT d.f FROM docs d', 'scoped'],
