@@ -32,6 +32,7 @@ export const limits = {
   function: 'the first wall does not see inside a declared function; row-level security does',
   through: 'a table without a tenant column has no policy: the first wall is all it has',
   ids: 'a key without the owner in it tells an owner whether another’s row is there',
+  owners: 'an expression fails on a row of another owner in the same tenant: no policy goes before that',
   own: 'row-level security knows tenants, not owners',
   grants: 'row-level security knows tenants, not permissions',
   fields: 'row-level security hides rows, not columns',

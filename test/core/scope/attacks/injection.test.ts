@@ -2,9 +2,10 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { scanText } from '../../../../src/core/scope/grammar.ts'
 import { ScopeRefusal } from '../../../../src/core/scope/refusals.ts'
 import { bind, loadKernel } from '../../../../src/core/scope/scope.ts'
+import { seeded } from '../oracle/dice.ts'
+import type { Limit } from './attack.ts'
 import { type ActorName, actors, TENANT, twinOf, USER } from './house.ts'
-import { leaksOf } from './judgement.ts'
-import { seeded } from './seeded.ts'
+import { leaksOf, TENANTS } from './judgement.ts'
 import { attacks } from './table/index.ts'
 import { House, type Outcome, scope, type Sent, sentOf } from './walls.ts'
 
@@ -17,16 +18,19 @@ const SEED = Number(process.env['HOLDFAST_SEED'] ?? 11)
 const as: readonly ActorName[] = ['tenant', 'own', 'mixed']
 
 let everything: House
+/** without other tenants, else the same */
+let neighbours: House
 const twins = new Map<ActorName, House>()
 
 beforeAll(async () => {
   await loadKernel()
   everything = await House.open('everything')
+  neighbours = await House.open('one tenant')
   const nobody = await House.open(twinOf.nobody)
   for (const name of as) twins.set(name, actors[name].apart === 'nobody' ? nobody : await House.open('one owner'))
 })
 afterAll(async () => {
-  for (const one of new Set([everything, ...twins.values()])) await one.close()
+  for (const one of new Set([everything, neighbours, ...twins.values()])) await one.close()
 })
 
 /** What differs from one call to the next, and what never ends. */
@@ -50,7 +54,20 @@ const ROUTES: readonly ((piece: string) => string)[] = [
   (piece) => `DELETE FROM notes WHERE id IN (${piece})`,
 ]
 /** What breaks out of a literal, a number or a list. */
-const BREAKS = ["' OR true --", "' OR ", "x'; ", "') UNION ", "' UNION ALL ", '1 OR true', '1) OR (true', '1; ', '', '1 UNION ', '(', '*, ']
+const BREAKS = [
+  "' OR true --",
+  "' OR ",
+  "x'; ",
+  "') UNION ",
+  "' UNION ALL ",
+  '1 OR true',
+  '1) OR (true',
+  '1; ',
+  '',
+  '1 UNION ',
+  '(',
+  '*, ',
+]
 
 type Random = () => number
 const pick = <T>(random: Random, from: readonly T[]): T => from[Math.floor(random() * from.length)] as T
@@ -80,38 +97,56 @@ function spliced(random: Random): string {
   return tokens.join(' ')
 }
 
+/** Clauses of the table's statements, by what they may stand for. */
+const clausesOf = (pattern: RegExp): readonly string[] =>
+  steady.flatMap(([, , sql]) => {
+    const [, found] = pattern.exec(sql) ?? []
+    return found === undefined ? [] : [found]
+  })
+const CONDITIONS = clausesOf(/\bWHERE ((?:(?! WHERE | RETURNING | GROUP BY | ORDER BY | FOR UPDATE|\) ).)+)$/s)
+const TARGETS = clausesOf(/^SELECT ((?:(?! FROM | FROM$).)+) FROM/s)
+const SOURCES = clausesOf(/^SELECT .* FROM ((?:(?! WHERE | ORDER | GROUP | FOR | HAVING | UNION ).)+)/s)
+const ASSIGNMENTS = clausesOf(/^UPDATE \w+ SET ((?:(?! WHERE | FROM | RETURNING ).)+)/s)
+const ANSWERS = clausesOf(/\bRETURNING (.+)$/s)
+
+/** A statement of clauses from several. */
+function shaped(random: Random): string {
+  const where = `WHERE ${pick(random, CONDITIONS)}${pick(random, ['', ' OR true', ` OR ${pick(random, CONDITIONS)}`, ` AND ${pick(random, CONDITIONS)}`])}`
+  const table = pick(random, ['docs', 'docs', 'docs d', 'notes', 'lines', 'app.docs', 'invoices'])
+  const kind = Math.floor(random() * 6)
+  if (kind < 3) return `SELECT ${pick(random, TARGETS)} FROM ${pick(random, [...SOURCES, table, table])} ${where}`
+  if (kind === 3) return `UPDATE ${table} SET ${pick(random, ASSIGNMENTS)} ${where} RETURNING ${pick(random, ANSWERS)}`
+  if (kind === 4) return `DELETE FROM ${table} ${random() < 0.5 ? '' : `USING ${pick(random, SOURCES)}`} ${where}`
+  return `INSERT INTO docs (id, title) SELECT id + 5000, title FROM ${pick(random, SOURCES)} ${where} RETURNING ${pick(random, ANSWERS)}`
+}
+
 function composed(random: Random): string {
   const [a, b] = [pick(random, steady)[2], pick(random, steady)[2]]
-  const kind = Math.floor(random() * 10)
+  const kind = Math.floor(random() * 16)
   if (kind < 3) return spliced(random)
   if (kind < 5) return pick(random, ROUTES)(`${pick(random, BREAKS)}${random() < 0.7 ? piece(random) : b}`)
   if (kind === 5) return `SELECT * FROM (${a}) a, (${b}) b`
-  if (kind === 6) return `WITH a AS (${a}), b AS (${b}) SELECT * FROM a, b`
+  if (kind === 6) return `WITH a AS (${a}), b AS (${shaped(random)}) SELECT * FROM a, b`
   if (kind === 7) return `(${a}) UNION ALL (${b})`
-  if (kind === 8) return `SELECT id FROM docs WHERE EXISTS (${a}) OR id IN (${b})`
-  return `WITH a AS (${a}) ${b}`
+  if (kind === 8) return `SELECT id FROM docs WHERE EXISTS (${shaped(random)}) OR id IN (${b})`
+  if (kind === 9) return `WITH a AS (${shaped(random)}) ${b}`
+  if (kind === 10) return pick(random, ROUTES)(pick(random, [...CONDITIONS, ...TARGETS, ...SOURCES]))
+  return shaped(random)
 }
 
 const VALUES: readonly unknown[] = ['7', '900009', '900101', '101', 'x', null, 1, ['7', '900009'], "' OR true --"]
 
-/** What is known not to be closed, from what came out; nothing where it is a leak. */
-function limitOf(wall: 'first' | 'both', text: string, leaks: readonly string[], outcome: Outcome, twin: Outcome) {
-  const isFailed = (one: Outcome): boolean => /^[0-9A-Z]{5}$/.test(one.summary)
-  // it may fail on another's row, and say so, where no policy goes before
-  if (wall === 'first' && [outcome, twin].some((one) => isFailed(one) && /^2[12]/.test(one.summary))) return 'errors'
-  const isQuiet = leaks.every((leak) => /^(?:told apart|left apart|locked)/.test(leak))
-  // an id of the caller's own making that a key has for another row
-  if (isQuiet && /INSERT\s+INTO/i.test(text) && (/^23/.test(outcome.summary) || /ON\s+CONFLICT/i.test(text))) return 'keys'
-  return undefined
-}
+const isFailed = ({ summary }: Outcome): boolean => /^(?:2[12]|23514)/.test(summary)
 
-async function judged(wall: 'first' | 'both', sent: Sent, raw: Sent, name: ActorName) {
+type Judged = { readonly leaks: readonly string[]; readonly limit: Limit | undefined; readonly outcome: Outcome }
+
+/** Runs a text in the house and its twin; `limit` is what is known not to be closed, nothing where it is a leak. */
+async function judged(wall: 'first' | 'both', sent: Sent, raw: Sent, name: ActorName): Promise<Judged> {
   const twin = twins.get(name) as House
-  const question = { ...actors[name], fields: true }
   const given = JSON.stringify([raw.text, raw.values])
   const run = async (): Promise<[string[], Outcome, Outcome]> => {
     const [a, b] = [await everything.run(wall, sent), await twin.run(wall, sent)]
-    return [leaksOf(a, b, question, given), a, b]
+    return [leaksOf(a, b, { ...actors[name], fields: true }, given), a, b]
   }
   let [leaks, outcome, other] = await run()
   if (leaks.length > 0) {
@@ -120,7 +155,22 @@ async function judged(wall: 'first' | 'both', sent: Sent, raw: Sent, name: Actor
     await twin.mend()
     ;[leaks, outcome, other] = await run()
   }
-  return { leaks, limit: leaks.length === 0 ? undefined : limitOf(wall, raw.text, leaks, outcome, other), outcome }
+  if (leaks.length === 0) return { leaks, limit: undefined, outcome }
+  // it may fail on another's row, and say so, where no policy goes before: on another tenant's through the first wall alone
+  if (isFailed(outcome) || isFailed(other)) {
+    if (wall === 'first') return { leaks, limit: 'errors', outcome }
+    const tenants = leaksOf(outcome, await neighbours.run(wall, sent), TENANTS, given)
+    return { leaks, limit: tenants.length === 0 && name === 'own' ? 'owners' : undefined, outcome }
+  }
+  return { leaks, limit: knownBy(wall, raw.text, leaks, outcome), outcome }
+}
+
+function knownBy(wall: 'first' | 'both', text: string, leaks: readonly string[], outcome: Outcome): Limit | undefined {
+  if (wall === 'first' && /app\s*\.\s*title_of/.test(text)) return 'function'
+  const isQuiet = leaks.every((leak) => /^(?:told apart|left apart|locked)/.test(leak))
+  // an id of the caller's own making that a key has for another row
+  const isByKey = /INSERT\s+INTO/i.test(text) && (outcome.summary.startsWith('23') || /ON\s+CONFLICT/i.test(text))
+  return isQuiet && isByKey ? 'keys' : undefined
 }
 
 it(`lets ${TEXTS} texts of an attacker see and change nothing of others`, { timeout: 300_000 }, async () => {

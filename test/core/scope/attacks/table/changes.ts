@@ -44,6 +44,14 @@ export const changes: readonly Attack[] = [
     { values: ['900009'] },
   ],
   ['the tenant as it is', 'plants', 'UPDATE docs SET tenant_id = tenant_id', 'tenant_not_assignable'],
+  ['a column that every object has', 'types', `UPDATE docs SET "constructor" = 'x'`, 'column_unknown'],
+  ['the prototype as a column', 'types', `UPDATE docs SET "__proto__" = 'x' RETURNING "__proto__"`, 'column_unknown'],
+  [
+    'a column that every object has, with the name',
+    'types',
+    'DELETE FROM docs WHERE docs."toString" IS NULL',
+    'column_unknown',
+  ],
   ['the tenant by DEFAULT', 'plants', 'UPDATE docs SET tenant_id = DEFAULT', 'tenant_not_assignable'],
   [
     'the tenant from a subquery of rows',

@@ -193,6 +193,8 @@ export const functions: readonly Attack[] = [
   ['a built-in by a wrong schema', 'shadow', "SELECT app.lower('X')", 'function_not_accepted'],
   ['a built-in in capitals and quotes', 'shadow', `SELECT "LOWER"('X')`, 'function_not_accepted'],
   ['a built-in by three names', 'shadow', "SELECT postgres.pg_catalog.lower('X')", 'function_not_accepted'],
+  ['a function that every object has', 'types', 'SELECT "constructor"(), "toString"()', 'function_not_accepted'],
+  ['an operator of no name', 'types', 'SELECT 1 OPERATOR(pg_catalog.===) 1', 'operator_not_accepted'],
   ['a function of the application by its bare name', 'shadow', 'SELECT title_of(900101)', 'function_not_accepted'],
   [
     'a declared function over another’s row',

@@ -36,6 +36,14 @@ export const relations: readonly Attack[] = [
   ['schema and name in one pair of quotes', 'reads', 'SELECT * FROM "app.docs"', 'relation_unknown'],
   ['a quote within the name', 'inject', 'SELECT * FROM "docs"" WHERE true --"', 'relation_unknown'],
   ['an empty name', 'reads', 'SELECT * FROM ""', 'syntax_error'],
+  ['a table that every object has', 'types', 'SELECT * FROM "constructor"', 'relation_unknown'],
+  ['the prototype as a table', 'types', 'SELECT * FROM app."__proto__"', 'relation_unknown'],
+  [
+    'a CTE that every object has',
+    'shadow',
+    'WITH "__proto__" AS (SELECT id FROM docs) SELECT * FROM "__proto__"',
+    'scoped',
+  ],
   ['the temporary schema', 'shadow', 'SELECT * FROM pg_temp.docs', 'relation_unknown'],
   [
     'a table that the manifest lacks',

@@ -14,7 +14,13 @@ export const rows: readonly Attack[] = [
   ],
   ['the whole row beside NULL', 'hidden', 'SELECT d IS NULL, (d.*) IS NOT NULL FROM docs d', 'scoped'],
   ['whole rows compared', 'hidden', 'SELECT a.id FROM docs a, docs b WHERE a < b', 'scoped'],
-  ['whole rows in an aggregate', 'hidden', 'SELECT json_agg(d) FROM docs d', 'scoped', { leaks: { second: 'fields' } }],
+  [
+    'whole rows in an aggregate',
+    'hidden',
+    'SELECT json_agg(d ORDER BY d.id) FROM docs d',
+    'scoped',
+    { leaks: { second: 'fields' } },
+  ],
   [
     'whole rows through coalesce',
     'hidden',
@@ -96,7 +102,7 @@ export const rows: readonly Attack[] = [
   [
     'a window over a hidden column',
     'hidden',
-    'SELECT id, row_number() OVER (ORDER BY secret) FROM docs',
+    'SELECT id, row_number() OVER (ORDER BY secret, id) FROM docs',
     'scoped',
     { leaks: { second: 'fields' } },
   ],
