@@ -4,15 +4,16 @@ import { ScopeRefusal } from '../src/core/scope/refusals.ts'
 import { parseGrants } from '../src/core/scope/grants.ts'
 import { createScope } from '../src/core/scope/scope.ts'
 import { billing } from './billing.ts'
+import { median } from './median.ts'
 
 /** Texts between two looks at the memory. */
 const EVERY = 50_000
 /** Looks that warm up: by then the cache has been full many times over. */
 const WARM_UP = 3
-/** How much more than after the warm-up the heap may hold, after a collection, in bytes. */
-const HEAP_BOUND = 4 * 1024 ** 2
-/** How much more the process may hold: the collector keeps what it may need again, and the parser's own memory is in it. */
-const RSS_BOUND = 48 * 1024 ** 2
+/** How much more the heap may hold at the end than after the warm-up, collected, in bytes: one byte a text and a bit. */
+const HEAP_BOUND = 2 * 1024 ** 2
+/** How much more the process may hold: the collector's own reserve, which comes and goes, and the parser's memory are in it. */
+const RSS_BOUND = 24 * 1024 ** 2
 
 export type Look = { readonly texts: number; readonly heap: number; readonly rss: number }
 export type Memory = {
@@ -22,7 +23,7 @@ export type Memory = {
   readonly seconds: number
   /** bytes after each {@link EVERY} texts, and a collection */
   readonly looks: readonly Look[]
-  /** most growth after the warm-up, in bytes */
+  /** from the first quarter of the looks after the warm-up to the last, medians, in bytes */
   readonly heapGrowth: number
   readonly rssGrowth: number
   readonly bounds: { readonly heap: number; readonly rss: number }
@@ -68,13 +69,16 @@ export function measureMemory(texts: number, say: (line: string) => void): Memor
     say(`${number} texts: heap ${mebibytes(heap)} MiB, process ${mebibytes(rss)} MiB`)
   }
   const seconds = (performance.now() - started) / 1000
-  const [base, ...later] = looks.slice(Math.min(WARM_UP, looks.length) - 1)
-  const growth = (of: (look: Look) => number): number =>
-    base === undefined ? 0 : Math.max(0, ...later.map((look) => of(look) - of(base)))
-  const heapGrowth = growth(({ heap }) => heap)
-  const rssGrowth = growth(({ rss }) => rss)
+  const heapGrowth = growthOf(looks.map(({ heap }) => heap))
+  const rssGrowth = growthOf(looks.map(({ rss }) => rss))
   const isFlat = heapGrowth <= HEAP_BOUND && rssGrowth <= RSS_BOUND
   return { texts, refused, seconds, looks, heapGrowth, rssGrowth, bounds: { heap: HEAP_BOUND, rss: RSS_BOUND }, isFlat }
+}
+
+function growthOf(bytes: readonly number[]): number {
+  const warm = bytes.slice(Math.min(WARM_UP, bytes.length - 1))
+  const quarter = Math.ceil(warm.length / 4)
+  return median(warm.slice(-quarter)) - median(warm.slice(0, quarter))
 }
 
 /** As a new version of the roles would bring: an object of its own, and one of several sets. */

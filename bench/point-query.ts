@@ -3,13 +3,16 @@ import { bind, createScope } from '../src/core/scope/scope.ts'
 import { billing, billingSchema, everyGrant, idOf } from './billing.ts'
 import { openEmbedded } from './database.ts'
 import { median } from './median.ts'
+import { cpuOfChildren } from './process-times.ts'
 
 /** Queries of one kind in one turn, and turns of each kind in a round. */
 const TURN = 100
 const TURNS = 10
 
-/** Microseconds of a query in one round, each the median of its turns. */
-export type PointRound = { readonly scoped: number; readonly byHand: number }
+/** Microseconds of one query: by the clock, there and back, and of PostgreSQL's CPU where the system accounts for it. */
+type Times = { readonly clock: number; readonly cpu: number | undefined }
+/** One round, each the median of its turns. */
+export type PointRound = { readonly scoped: Times; readonly byHand: Times }
 
 /** A point query as the kernel sends it, and as one writes it by hand with the tenant in WHERE: both named, in turns. */
 export async function measurePointQuery(rounds: number, say: (line: string) => void): Promise<PointRound[]> {
@@ -18,6 +21,8 @@ export async function measurePointQuery(rounds: number, say: (line: string) => v
     const client = new pg.Client({ ...embedded.target('superuser'), ssl: false })
     await client.connect()
     for (const statement of billingSchema) await client.query(statement)
+    const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
+    const pid = rows[0]?.pid ?? 0
     const [tenantId, userId, id] = [idOf('t', 7), idOf('o', 7), idOf('i', 7_007)]
     const scoped = createScope({ manifest: billing, dialect: 'postgresql' }).scope(
       'SELECT id, number, total FROM invoices WHERE id = $1',
@@ -33,14 +38,14 @@ export async function measurePointQuery(rounds: number, say: (line: string) => v
     }
     const seen: PointRound[] = []
     for (let round = -1; round < rounds; round++) {
-      const times: Record<keyof PointRound, number[]> = { scoped: [], byHand: [] }
+      const times: Record<keyof PointRound, Times[]> = { scoped: [], byHand: [] }
       for (let turn = 0; turn < TURNS; turn++) {
         const kinds = ['scoped', 'byHand'] as const
         for (const kind of turn % 2 === 0 ? kinds : kinds.toReversed())
-          times[kind].push(await ask(client, queries[kind]))
+          times[kind].push(await ask(client, pid, queries[kind]))
       }
       // the first round warms up
-      if (round >= 0) seen.push({ scoped: median(times.scoped), byHand: median(times.byHand) })
+      if (round >= 0) seen.push({ scoped: middle(times.scoped), byHand: middle(times.byHand) })
     }
     await client.end()
     say(`${rounds} rounds against the database`)
@@ -50,12 +55,20 @@ export async function measurePointQuery(rounds: number, say: (line: string) => v
   }
 }
 
-/** Microseconds of one query, one after another on one connection. */
-async function ask(client: pg.Client, query: pg.QueryConfig): Promise<number> {
+/** One query after another on one connection. */
+async function ask(client: pg.Client, pid: number, query: pg.QueryConfig): Promise<Times> {
+  const before = cpuOfChildren(pid)
   const started = performance.now()
   for (let count = 0; count < TURN; count++) {
     const { rowCount } = await client.query(query)
     if (rowCount !== 1) throw new Error(`the point query gave ${rowCount} rows`)
   }
-  return ((performance.now() - started) * 1000) / TURN
+  const clock = ((performance.now() - started) * 1000) / TURN
+  const after = cpuOfChildren(pid)
+  return { clock, cpu: before === undefined || after === undefined ? undefined : (after - before) / TURN }
+}
+
+function middle(turns: readonly Times[]): Times {
+  const cpu = turns.flatMap((turn) => turn.cpu ?? [])
+  return { clock: median(turns.map(({ clock }) => clock)), cpu: cpu.length < turns.length ? undefined : median(cpu) }
 }
