@@ -195,8 +195,8 @@ function classOf({ scoped, raw, isSettled, isOrdered }: Comparison, { sql }: Fou
     return 'conflict with a row out of reach'
   if ('failed' in raw) return `only the raw one fails: ${raw.failed}`
   if ('failed' in scoped) return `only the scoped one fails: ${scoped.failed}`
-  if (!isSettled) return 'the raw one has another result when its rows lie in another order'
-  return BY_CHANCE.test(sql) ? 'by the clock or by chance' : DIFFERENT
+  if (BY_CHANCE.test(sql)) return 'by the clock or by chance'
+  return isSettled ? DIFFERENT : 'the raw one has another result when its rows lie in another order'
 }
 
 const BY_CHANCE =

@@ -84,6 +84,8 @@ describe('the tables', () => {
     ['CREATE TABLE t (a int); ALTER TABLE t RENAME a TO b; ALTER TABLE t RENAME TO u', 'u', 'b int4', 0],
     ['CREATE TABLE t (a int); CREATE UNIQUE INDEX ON t (a); CREATE UNIQUE INDEX ON t (abs(a))', 't', 'a int4', 1],
     ['CREATE TABLE t (a int); DROP TABLE t', 't', undefined, 0],
+    ['CREATE TABLE t (a int); DROP SCHEMA public CASCADE', 't', undefined, 0],
+    ['CREATE TABLE t (a int); DROP VIEW t', 't', 'a int4', 0],
     ['CREATE TABLE s.t (a int)', 't', undefined, 0],
     ['CREATE TABLE t ("Capital" int)', 't', undefined, 1],
   ]

@@ -12,7 +12,7 @@ export type Column = {
   readonly notNull: boolean
   /** numbered by the database */
   readonly isSerial: boolean
-  /** a constant, in SQL */
+  /** what it is without a value: a constant, in SQL, or `computed` */
   readonly fallback: string | undefined
 }
 /** A table as its statements made it: columns and unique keys. Checks, foreign keys and computed defaults are left out. */
@@ -62,7 +62,7 @@ export class World {
       for (const command of listOf(statement['cmds'])) this.#alter(statement, unwrap(command)[1])
     else if (kind === 'RenameStmt') this.#rename(statement)
     else if (kind === 'IndexStmt') this.#index(statement)
-    else if (kind === 'DropStmt' && statement['removeType'] === 'OBJECT_TABLE') this.#drop(statement)
+    else if (kind === 'DropStmt') this.#drop(statement)
     if (this.#version > before + 1) this.#version = before + 1
   }
 
@@ -153,6 +153,11 @@ export class World {
   }
 
   #drop(statement: Struct): void {
+    if (statement['removeType'] === 'OBJECT_SCHEMA' && stringsOf(statement['objects']).includes('public')) {
+      this.#tables.clear()
+      this.#version++
+    }
+    if (statement['removeType'] !== 'OBJECT_TABLE') return
     for (const object of listOf(statement['objects'])) {
       const names = stringsOf((object['List'] as Struct | undefined)?.['items'])
       if (names.length === 1 && this.#tables.delete(String(names[0]))) this.#version++
@@ -173,7 +178,7 @@ function addColumn(definition: Struct, columns: Map<string, Column>, keys: Keys)
   const byDefault = given.find(({ contype }) => contype === 'CONSTR_DEFAULT')
   columns.set(name, {
     ...typeOf((definition['typeName'] ?? {}) as Struct),
-    fallback: constantOf(byDefault?.['raw_expr']),
+    fallback: byDefault === undefined ? undefined : (constantOf(byDefault['raw_expr']) ?? 'computed'),
     notNull: constraints.some((type) => type === 'CONSTR_NOTNULL' || type === 'CONSTR_PRIMARY'),
   })
   if (constraints.includes('CONSTR_UNIQUE')) keys.keys.push([name])
