@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Manifest } from '../core/scope/manifest.ts'
 import { type Command, readArguments, type Terminal, UsageError } from './command.ts'
-import { excerpt, placeOf, visible } from './excerpt.ts'
+import { excerpt, placeOf, visible } from '../core/scope/excerpt.ts'
 import type { Judge, Refused, Scoped, Verdict } from './verdict.ts'
 
 const help = `holdfast explain "SELECT …": show what a statement becomes on its way to the database, or why it is refused

@@ -265,7 +265,7 @@ describe('with Fastify', () => {
     [
       'a statement on an unknown table',
       { access: can('team:read'), first: sql`SELECT id FROM tems` },
-      /GET \/x: its first statement: .*tems/,
+      /GET \/x: its first statement: [^]*\n {2}1 \| SELECT id FROM tems\n {4}\| {16}\^\nInstead: /,
     ],
     [
       'a statement that one of its roles may not send',

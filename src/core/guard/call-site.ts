@@ -1,6 +1,7 @@
 import { relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { ScopeRefusal } from '../scope/refusals.ts'
+import { excerpt, placeOf } from '../scope/excerpt.ts'
+import { refusalCodes, ScopeRefusal } from '../scope/refusals.ts'
 
 /** The library itself, and what it plugs into query builders: whoever called it is outside. */
 const LIBRARY = ['../', '../../kysely.', '../../drizzle.'].map((part) => fileURLToPath(new URL(part, import.meta.url)))
@@ -32,11 +33,28 @@ export function callSite(): string | undefined {
   return undefined
 }
 
-/** Writes into a refusal where its statement was sent from, unless it says so already. */
-export function locate(error: unknown, at: string | undefined): void {
-  if (!(error instanceof ScopeRefusal) || error.at !== undefined || at === undefined) return
-  error.at = at
-  error.message += ` (${at})`
+/**
+ * In development a refusal tells where its statement was sent from, shows the place in it, and how to write it instead;
+ * in production nothing of a statement goes into an error, for a literal may be a secret (CWE-532).
+ * @param text of the statement; nothing where only the place of the call is known
+ */
+export function locate(error: unknown, at: string | undefined, text?: string): void {
+  if (error instanceof ScopeRefusal && process.env['NODE_ENV'] !== 'production') show(error, at, text)
+}
+
+/** Writes into a refusal what is known of its place. */
+export function show(error: ScopeRefusal, at: string | undefined, text: string | undefined): void {
+  error.at ??= at
+  if (text !== undefined && error.position !== undefined && error.position <= text.length) {
+    const { line } = placeOf(text, error.position)
+    error.excerpt ??= excerpt(text, error.position, line, false).join('\n')
+  }
+  const { code, at: from, excerpt: shown, hint } = error
+  error.message = [
+    `${refusalCodes[code]}${from === undefined ? '' : ` (${from})`}`,
+    ...(shown === undefined ? [] : [shown]),
+    ...(hint === undefined ? [] : [`Instead: ${hint}`]),
+  ].join('\n')
 }
 
 function pathOf(frame: string): string {

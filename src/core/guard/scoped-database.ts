@@ -139,12 +139,13 @@ function openLevel(room: Room, isNested: boolean): { readonly db: ScopedDatabase
     if (commit && isNested) {
       throw new DatabaseError('transaction_state', 'db.last() commits the unit: it cannot stand in db.transaction().')
     }
+    const statement = readStatement(given, values)
     let query: Query
     try {
-      query = confine(scope, readStatement(given, values), confinement)
+      query = confine(scope, statement, confinement)
     } catch (error) {
       // before the first await, so that whoever called is still on the stack
-      locate(error, callSite())
+      locate(error, callSite(), statement.text)
       throw error
     }
     const [result] = await lane.run(() => transaction.send([query], { commit }))

@@ -72,6 +72,8 @@ export class ScopeRefusal extends Error {
   readonly hint: string | undefined
   /** in development: file, line and column of whoever sent the statement, such as `routes/invoices.ts:42:20` */
   at: string | undefined
+  /** in development: the line of the statement that is meant, and a caret under the place */
+  excerpt: string | undefined
 
   constructor(
     code: ScopeRefusalCode,

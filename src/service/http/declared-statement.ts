@@ -1,3 +1,4 @@
+import { show } from '../../core/guard/call-site.ts'
 import { readOnlyRoute } from '../../core/guard/scoped-database.ts'
 import { grantedPermissions, intersectGrants, parseGrants } from '../../core/scope/grants.ts'
 import { ScopeRefusal } from '../../core/scope/refusals.ts'
@@ -22,13 +23,11 @@ export function refuseUnscopable(routes: readonly DeclaredRoute[], scope: Scope)
         if (methods.some(isSafe) && !scoped.readOnly) throw readOnlyRoute()
       } catch (error) {
         if (!(error instanceof ScopeRefusal)) throw error
-        const place =
-          error.position === undefined ? '' : ` Here: ${first.text.slice(error.position, error.position + 40)}`
-        const hint = error.hint === undefined ? '' : ` Instead: ${error.hint}.`
-        throw new RouteDeclarationError(
-          `${methods.join(', ')} ${url}: its first statement: ${error.message}${place}${hint}`,
-          { cause: error },
-        )
+        // a declared statement is the program's own text
+        show(error, undefined, first.text)
+        throw new RouteDeclarationError(`${methods.join(', ')} ${url}: its first statement: ${error.message}`, {
+          cause: error,
+        })
       }
     }
   }
