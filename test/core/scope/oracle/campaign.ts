@@ -3,7 +3,7 @@ import { createScope } from '../../../../src/core/scope/scope.ts'
 import { Arena, type Open } from './arena.ts'
 import { Dice, seedOf } from './dice.ts'
 import type { Failure } from './failure.ts'
-import { Judge, type Verdict } from './judge.ts'
+import { isFailure, Judge, type Verdict } from './judge.ts'
 import { mutated } from './mutate.ts'
 import { makeStatement, type Statement } from './statement.ts'
 import { makeWorld, manifestOf, type World } from './world.ts'
@@ -50,7 +50,8 @@ export const WORLD_SIZE = 400
 
 /**
  * Makes world number `number` of a seed and judges statements in it, half of them mutated.
- * @param onFailure - told of each statement that no class explains
+ * @param o.onFailure - told of each statement that no class explains
+ * @param o.examples - classes of which it is told as well, of each once
  */
 export async function campaign(o: {
   readonly seed: number
@@ -58,6 +59,7 @@ export async function campaign(o: {
   readonly count: number
   readonly open: Open
   readonly onFailure: (failure: Failure) => void
+  readonly examples?: ReadonlySet<string>
 }): Promise<Tally> {
   const dice = new Dice(seedOf(o.seed, o.number))
   const world = makeWorld(dice)
@@ -67,6 +69,7 @@ export async function campaign(o: {
   if (firstRole === undefined) throw new TypeError('a world has roles')
   const arena = await Arena.make(world, { ...caller, role: firstRole }, o.open)
   const tally = emptyTally()
+  const wanted = new Set(o.examples)
   try {
     for (const [place, role] of world.roles.entries()) {
       await arena.enter(role)
@@ -82,8 +85,8 @@ export async function campaign(o: {
           : undefined
         const verdict = await judge.judge(statement, other)
         count(tally, statement, verdict, changed !== undefined)
-        if (verdict.className !== 'DIVERGENCE' && verdict.className !== 'TRESPASS') continue
         const { className, detail } = verdict
+        if (!isFailure(verdict) && !wanted.delete(className)) continue
         const from = `seed ${o.seed}, world ${o.number}, ${role.name} ${index}`
         o.onFailure({
           world,

@@ -44,7 +44,7 @@ type Result = { readonly tally: Tally; readonly failures: readonly Failure[] }
 type Setup = { readonly targets: Readonly<Record<DatabaseName, ConnectionAddress>> }
 
 if (process.send === undefined) await main()
-else process.on('message', work)
+else process.on('SIGINT', () => undefined).on('message', work)
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -58,7 +58,9 @@ async function main(): Promise<void> {
   })
   const run = resumed(Number(values.seed))
   const most = Number(values.statements)
-  const until = performance.now() + Number(values.minutes) * 60_000
+  let until = performance.now() + Number(values.minutes) * 60_000
+  // whoever breaks it off waits for the worlds at work, and leaves no server behind
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => (until = 0))
   console.log(`seed ${run.seed}, from world ${run.next}: ${most} statements, at most ${values.minutes} minutes`)
   const embedded = (await startBackends()).filter(({ name }) => name === 'embedded')
   try {
@@ -72,7 +74,7 @@ async function main(): Promise<void> {
       const at = (name: DatabaseName): ConnectionAddress => ({ ...setup.superuser, database: target(name) })
       targets.push({ full: at('full'), narrow: at('narrow'), alone: at('alone') })
     }
-    await Promise.all(targets.map((each) => drive(run, most, until, each)))
+    await Promise.all(targets.map((each) => drive(run, most, () => performance.now() < until, each)))
     await keepFailures(run, targets[0] as Setup['targets'])
     await torture(run, Number(values.texts))
   } finally {
@@ -89,14 +91,14 @@ async function main(): Promise<void> {
 }
 
 /** Gives worlds to one process until there are enough. */
-async function drive(run: Run, most: number, until: number, targets: Setup['targets']): Promise<void> {
+async function drive(run: Run, most: number, hasTime: () => boolean, targets: Setup['targets']): Promise<void> {
   const child = fork(fileURLToPath(import.meta.url), { execArgv: ['--import', 'tsx'] })
   const started = performance.now()
   let last = started
   let said = started
   try {
     child.send({ targets } satisfies Setup)
-    while (run.next * WORLD_SIZE < most && performance.now() < until) {
+    while (run.next * WORLD_SIZE < most && hasTime()) {
       const { tally, failures } = await ask(child, { seed: run.seed, number: run.next++ })
       merge(run.tally, tally)
       run.failures.push(...failures)

@@ -6,7 +6,13 @@ import { type Role, type Table, type Verb, visibleColumns, type World } from './
 /** A column as an expression may name it. */
 type Field = { readonly name: string; readonly type: Type }
 /** A relation in sight, by its alias. */
-export type Source = { readonly alias: string; readonly fields: readonly Field[]; readonly table?: Table }
+export type Source = {
+  readonly alias: string
+  readonly fields: readonly Field[]
+  readonly table?: Table
+  /** it bears its table's own name, so that `schema.table.column` is one of its columns */
+  readonly isBare?: true
+}
 /** Relations in sight, the innermost query's first. */
 export type Sight = readonly (readonly Source[])[]
 type Query = { readonly text: string; readonly types: readonly Type[] }
@@ -23,6 +29,10 @@ export class Grammar {
   #aliases = 0
   /** common table expressions in sight */
   #ctes: Source[] = []
+  /** tables that stand without an alias: each at most once, for its name would be there twice */
+  readonly #bare = new Set<Table>()
+  /** the FROM of the query that was made last */
+  #sources: readonly Source[] = []
 
   constructor(dice: Dice, world: World, role: Role) {
     this.dice = dice
@@ -48,8 +58,9 @@ export class Grammar {
   query(outer: Sight, depth: number, types?: readonly Type[], isTop = false): Query {
     const known = this.#ctes
     const prefix = this.dice.chance(isTop ? 0.25 : 0.05) && depth > 0 ? this.with(outer, depth - 1) : ''
-    const wanted = types ?? this.dice.list(1, 3, () => this.dice.pick(PLAIN))
-    let text = this.#body(outer, depth, wanted)
+    const star = types === undefined && this.dice.chance(0.12) ? this.#star(outer, depth) : undefined
+    const wanted = types ?? star?.types ?? this.dice.list(1, 3, () => this.dice.pick(PLAIN))
+    let text = star?.text ?? this.#body(outer, depth, wanted)
     // DISTINCT ON has an ORDER BY of its own
     const isPlain = !text.startsWith('SELECT DISTINCT ON')
     if (isTop && isPlain && this.dice.chance(0.4)) text += this.#ordered(wanted)
@@ -119,6 +130,19 @@ export class Grammar {
     return this.#plain(outer, depth, types)
   }
 
+  /** All columns of what stands in FROM. */
+  #star(outer: Sight, depth: number): Query | undefined {
+    const { dice } = this
+    const { text, sources } = this.from(outer, depth - 1)
+    // USING and NATURAL show a column of both once
+    if (/USING|NATURAL/.test(text)) return undefined
+    const types = sources.flatMap(({ fields }) => fields.map(({ type }) => type))
+    const items = dice.chance(0.6) ? '*' : sources.map(({ alias }) => `${this.aliasText(alias)}.*`).join(', ')
+    const where = dice.chance(0.5) ? ` WHERE ${this.condition([sources, ...outer], depth - 1)}` : ''
+    this.#sources = sources
+    return { text: `SELECT ${items} FROM ${text}${where}`, types }
+  }
+
   #setOperation(outer: Sight, depth: number, types: readonly Type[]): string {
     const arm = (): string => {
       const { text } = this.query(outer, depth - 1, types)
@@ -141,9 +165,24 @@ export class Grammar {
       // what DISTINCT ON keeps is fixed when it is told apart by all that is shown
       return `SELECT DISTINCT ON (${keys[0]}) ${keys.join(', ')} FROM ${from}${where} ORDER BY ${keys.join(', ')}`
     }
+    if (types[0] === 'int8' && dice.chance(0.04))
+      return `${this.#window(sight, types)} FROM ${from}${where} WINDOW w AS (PARTITION BY ${this.column(sight, 'text')}), v AS (w ORDER BY ${this.column(sight, 'int8')})`
     const items = types.map((type) => this.#item(sight, type, depth))
+    this.#sources = sources
     const word = dice.chance(0.12) ? 'DISTINCT ' : dice.pick(['', '', '', 'ALL '])
     return `SELECT ${word}${items.join(', ')} FROM ${from}${where}`
+  }
+
+  /** Items over windows that are named after FROM. */
+  #window(sight: Sight, types: readonly Type[]): string {
+    const [, ...others] = types.map((type) => this.expression(sight, type, 0))
+    const first = this.dice.pick([
+      'rank() OVER v',
+      'count(*) OVER w',
+      'dense_rank() OVER (v)',
+      'max(1::int8) OVER (v RANGE CURRENT ROW)',
+    ])
+    return `SELECT ${[first, ...others].join(', ')}`
   }
 
   #item(sight: Sight, type: Type, depth: number): string {
@@ -162,6 +201,11 @@ export class Grammar {
     const { dice } = this
     const { text: from, sources } = this.from(outer, depth)
     const sight: Sight = [sources]
+    const [entity] = sources
+    if (entity?.table !== undefined && dice.chance(0.05)) {
+      const text = this.#byPrimaryKey(entity, types)
+      if (text !== undefined) return `SELECT ${text.items} FROM ${from} GROUP BY ${text.keys}`
+    }
     const keys = dice
       .list(1, 2, () => {
         const type = dice.pick(['text', 'int8', 'bool'] as const)
@@ -191,6 +235,22 @@ export class Grammar {
       ? ` HAVING ${dice.pick(['count(*) > 1', `max(${this.column(sight, 'int8')}) IS NOT NULL`, `min(${this.column(sight, 'text')}) < 'zeta'`])}`
       : ''
     return `SELECT ${items.join(', ')} FROM ${from}${where} GROUP BY ${grouping}${having}`
+  }
+
+  /** Grouped by a table's key its other columns need no grouping of their own. */
+  #byPrimaryKey({ alias, fields, table }: Source, types: readonly Type[]): { items: string; keys: string } | undefined {
+    const isKnown = table?.primary.every((key) => fields.some(({ name }) => name === key))
+    if (table === undefined || isKnown !== true || table.primary.length === 0) return undefined
+    const of = (name: string): string => `${this.aliasText(alias)}.${this.name(name)}`
+    const items = types.map((type) => {
+      const found = fields.filter((field) => field.type === type)
+      return found.length > 0 && this.dice.chance(0.8)
+        ? of(this.dice.pick(found).name)
+        : type === 'int8'
+          ? 'count(*)'
+          : this.literal(type)
+    })
+    return { items: items.join(', '), keys: table.primary.map(of).join(', ') }
   }
 
   /** An aggregate over all rows, without GROUP BY. */
@@ -223,8 +283,19 @@ export class Grammar {
   }
 
   #lock(): string {
-    if (!this.dice.chance(0.15)) return ''
-    return this.dice.pick([' FOR UPDATE', ' FOR SHARE', ' FOR NO KEY UPDATE SKIP LOCKED', ' FOR KEY SHARE NOWAIT'])
+    if (!this.dice.chance(0.25)) return ''
+    const names = this.#sources.flatMap(({ alias, table }) =>
+      table === undefined || table.kind === 'shared' || table.kind === 'view' ? [] : [this.aliasText(alias)],
+    )
+    if (names.length === 0) return ''
+    const isAll = names.length === this.#sources.length && this.dice.chance(0.5)
+    const of = isAll ? '' : ` OF ${this.dice.pick(names)}`
+    return this.dice.pick([
+      ` FOR UPDATE${of}`,
+      ` FOR SHARE${of}`,
+      ` FOR NO KEY UPDATE${of} SKIP LOCKED`,
+      ` FOR KEY SHARE${of} NOWAIT`,
+    ])
   }
 
   /** A FROM list with its joins. */
@@ -264,7 +335,7 @@ export class Grammar {
         .some(shared, 2)
         .map((name) => this.name(name))
         .join(', ')
-      return `${text} ${kind} ${next.text} USING (${using})`
+      return `${text} ${kind} ${next.text} USING (${using})${dice.chance(0.2) ? ` AS ${this.alias()}` : ''}`
     }
     if (shared.length > 0 && sameTypes(first, next.source) && dice.chance(0.15))
       return `${text} NATURAL ${kind} ${next.text}`
@@ -302,6 +373,9 @@ export class Grammar {
       const renamed = fields.map(({ type }, index) => ({ name: `k${index}`, type }))
       const list = renamed.map(({ name }) => name).join(', ')
       return { text: `${this.spell(table)} AS ${alias}(${list})`, source: { alias, fields: renamed, table } }
+    }
+    if (dice.chance(0.15) && this.takesName(table)) {
+      return { text: this.spell(table), source: { alias: table.name, fields, table, isBare: true } }
     }
     return { text: `${this.spell(table)}${dice.pick([' AS ', ' ', '\n'])}${alias}`, source: { alias, fields, table } }
   }
@@ -380,10 +454,9 @@ export class Grammar {
     const [kind, type] = hole.split(':') as [string, Type | undefined]
     if (kind === 'cond') return depth > 0 ? this.condition(sight, depth - 1) : this.#fill(dice.pick(SIMPLE), sight, 0)
     if (kind === 'any') return this.expression(sight, dice.pick(PLAIN), depth - 1)
-    if (kind === 'all')
-      return (sight[0] ?? [])
-        .flatMap((source) => source.fields.map(({ name }) => `${source.alias}.${this.name(name)}`))
-        .join(', ')
+    if (kind === 'all') return allOf(sight[0] ?? [], (alias, name) => `${this.aliasText(alias)}.${this.name(name)}`)
+    if (kind === 'row')
+      return (sight[0] ?? []).length === 0 ? 'ROW(1)' : this.aliasText(dice.pick(sight[0] ?? []).alias)
     if (kind === 'total')
       return this.reach(this.world.tables[0] as Table, 'read') === 'tenant' ? 'app.total()' : '1::int8'
     if (type === undefined) {
@@ -425,15 +498,16 @@ export class Grammar {
   #field(sight: Sight, type: Type, mayBeBare = true): string | undefined {
     const { dice } = this
     const near = sight[0] ?? []
-    const found = (dice.chance(0.8) ? near : sight.flat()).flatMap(({ alias, fields }) =>
-      fields.filter((field) => field.type === type).map(({ name }) => ({ alias, name })),
+    const found = (dice.chance(0.8) ? near : sight.flat()).flatMap((source) =>
+      source.fields.filter((field) => field.type === type).map(({ name }) => ({ source, name })),
     )
     if (found.length === 0) return undefined
-    const { alias, name } = dice.pick(found)
+    const { source, name } = dice.pick(found)
+    const { alias, table } = source
     const isUnique = near.flatMap(({ fields }) => fields).filter((field) => field.name === name).length === 1
-    if (mayBeBare && isUnique && near.some((source) => source.alias === alias) && dice.chance(0.15))
-      return this.name(name)
-    return `${dice.chance(0.1) ? `"${alias}"` : alias}.${this.name(name)}`
+    if (mayBeBare && isUnique && near.includes(source) && dice.chance(0.15)) return this.name(name)
+    const schema = source.isBare === true && dice.chance(0.3) ? `${table?.schema}.` : ''
+    return `${schema}${dice.chance(0.1) ? `"${alias}"` : this.aliasText(alias)}.${this.name(name)}`
   }
 
   literal(type: Type): string {
@@ -444,6 +518,15 @@ export class Grammar {
 
   parameter(value: string): string {
     return `$${this.values.push(value)}`
+  }
+
+  /** Whether a table may stand under its own name: from now on it does. */
+  takesName(table: Table): boolean {
+    return !this.#bare.has(table) && this.#bare.add(table).size > 0
+  }
+
+  aliasText(alias: string): string {
+    return RESERVED.has(alias) ? `"${alias}"` : alias
   }
 
   alias(): string {
@@ -474,6 +557,10 @@ export class Grammar {
 }
 
 const SIMPLE = ['<int8> = <int8>', '<text> IS NOT NULL', '<int8> < 5', 'true', '<text> <> <text>']
+
+function allOf(sources: readonly Source[], spell: (alias: string, name: string) => string): string {
+  return sources.flatMap(({ alias, fields }) => fields.map(({ name }) => spell(alias, name))).join(', ')
+}
 
 function sharedNames(one: Source, other: Source): string[] {
   return one.fields

@@ -36,6 +36,11 @@ export type Verdict = {
   /** the final text */
   readonly scoped?: string
 }
+/** Whether it ended in no class. */
+export function isFailure({ className }: Pick<Verdict, 'className'>): boolean {
+  return className === 'DIVERGENCE' || className === 'TRESPASS'
+}
+
 /** A second run from the cache, one after another role's statement of the same text, one with no other tenant about. */
 export type Comparison = 'again' | 'other' | 'alone'
 

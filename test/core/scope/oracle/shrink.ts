@@ -77,26 +77,24 @@ function smallerStatements({ text, values }: Statement): Statement[] {
 
 /** Everything that could be left out of a tree, as functions that do it. */
 function cutsOf(tree: Node): (() => void)[] {
-  return nodesOf(tree).flatMap(({ node }) =>
-    Object.entries(node).flatMap(([key, value]): (() => void)[] => {
-      if (Array.isArray(value))
-        return value.length > 1
-          ? value.map((_, index) => () => void value.splice(index, 1))
-          : [() => void delete node[key]]
+  return nodesOf(tree).flatMap(({ type, node }) => {
+    // a constant without a value is none
+    if (type === 'A_Const') return []
+    return Object.entries(node).flatMap(([key, value]): (() => void)[] => {
       if (typeof value !== 'object' || value === null) return []
-      const inner = innerNodes(value as Node).map((smaller) => () => void (node[key] = smaller))
-      return [() => void delete node[key], ...inner]
-    }),
-  )
+      const remove = (): void => void delete node[key]
+      if (Array.isArray(value))
+        return value.length > 1 ? value.map((_, index) => () => void value.splice(index, 1)) : [remove]
+      return [remove, ...within(value, 5).map((smaller) => () => void (node[key] = smaller))]
+    })
+  })
 }
 
-/** What could stand in a node's place: the nodes right below it. */
-function innerNodes(wrapped: Node): unknown[] {
-  const [struct] = Object.values(wrapped)
-  if (typeof struct !== 'object' || struct === null) return []
-  return Object.values(struct)
-    .flatMap((value) => (Array.isArray(value) ? value : [value]))
-    .filter(
-      (value) => typeof value === 'object' && value !== null && Object.keys(value).every((key) => /^[A-Z]/.test(key)),
-    )
+/** What could stand in a node's place: the wrapped nodes not far below it. */
+function within(value: unknown, levels: number): unknown[] {
+  if (typeof value !== 'object' || value === null || levels === 0) return []
+  return Object.values(value).flatMap((inner: unknown) => {
+    const isWrapped = typeof inner === 'object' && inner !== null && /^[A-Z]\w*$/.test(Object.keys(inner).join())
+    return [...(isWrapped ? [inner] : []), ...within(inner, Array.isArray(inner) ? levels : levels - 1)]
+  })
 }

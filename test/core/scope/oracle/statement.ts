@@ -56,6 +56,7 @@ function decorated(dice: Dice, text: string): string {
 }
 
 class Writer extends Grammar {
+  readonly #bareTargets = new Map<Table, boolean>()
   readonly #caller: { readonly tenantId: string; readonly userId: string }
 
   constructor(dice: Dice, world: World, role: Role, caller: { readonly tenantId: string; readonly userId: string }) {
@@ -100,7 +101,7 @@ class Writer extends Grammar {
       const fields = this.columns(table)
       const returned = dice.some(fields, 2)
       const items = this.#reads(table)
-        ? ` RETURNING ${returned.map(({ name }) => `z.${this.name(name)}`).join(', ')}`
+        ? ` RETURNING ${returned.map(({ name }) => `${this.#own(table)}.${this.name(name)}`).join(', ')}`
         : ''
       const text = dice.pick([
         () => this.#update(table, false),
@@ -162,7 +163,7 @@ class Writer extends Grammar {
     const isFresh = conflict === '' && dice.chance(0.9)
     const source = this.#isSelect() ? this.#selected(table, claims, chosen) : this.#rows(table, claims, chosen, isFresh)
     const returning = mayReturn ? this.#returning(table, 0.4) : ''
-    return `INSERT INTO ${this.spell(table)} AS z (${names}) ${source}${conflict}${returning}`
+    return `INSERT INTO ${this.spell(table)}${this.#as(table)} (${names}) ${source}${conflict}${returning}`
   }
 
   #isSelect(): boolean {
@@ -228,7 +229,7 @@ class Writer extends Grammar {
     const { link } = table
     const parent = tableOf(this.world, link?.parent ?? '')
     if (link === undefined || !this.#reads(parent)) return this.#update(table, mayReturn)
-    const { text, source } = this.table(parent)
+    const { text, source } = this.table(parent, false)
     const place = parent.columns.findIndex(({ name }) => name === link.references)
     const key =
       source.fields[visibleColumns(parent, this.role).findIndex(({ name }) => name === parent.columns[place]?.name)]
@@ -240,7 +241,7 @@ class Writer extends Grammar {
     const scope = [[source, ...(joined === undefined ? [] : [joined.source])]]
     const items = [
       `${dice.int(2, 9)}000 + ${this.column(scope, 'int8')}`,
-      `${source.alias}.${this.name(key?.name ?? 'id')}`,
+      `${this.aliasText(source.alias)}.${this.name(key?.name ?? 'id')}`,
       ...chosen.map(({ type }) => this.expression(scope, type, 1)),
     ]
     const from =
@@ -249,7 +250,7 @@ class Writer extends Grammar {
         : `${text} JOIN ${joined.text} ON ${this.column([[source]], 'int8')} = ${this.column([[joined.source]], 'int8')}`
     const where = dice.chance(0.7) ? ` WHERE ${this.condition(scope, 1)}` : ''
     const names = ['id', link.column, ...chosen.map(({ name }) => this.name(name))].join(', ')
-    return `INSERT INTO ${this.spell(table)} AS z (${names}) SELECT ${items.join(', ')} FROM ${from}${where}${this.#conflict(table)}${mayReturn ? this.#returning(table, 0.4) : ''}`
+    return `INSERT INTO ${this.spell(table)}${this.#as(table)} (${names}) SELECT ${items.join(', ')} FROM ${from}${where}${this.#conflict(table)}${mayReturn ? this.#returning(table, 0.4) : ''}`
   }
 
   #conflict(table: Table): string {
@@ -261,13 +262,14 @@ class Writer extends Grammar {
     if (columns.length === 0 || !this.#reads(table) || this.reach(table, 'update') === 'none') return ''
     const column = dice.pick(columns)
     const name = this.name(column.name)
+    const own = this.#own(table)
     const set = dice.pick([
       `excluded.${name}`,
-      `coalesce(z.${name}, EXCLUDED.${name})`,
+      `coalesce(${own}.${name}, EXCLUDED.${name})`,
       this.literal(column.type),
       'DEFAULT',
     ])
-    const where = dice.chance(0.4) ? ` WHERE z.${name} IS DISTINCT FROM excluded.${name}` : ''
+    const where = dice.chance(0.4) ? ` WHERE ${own}.${name} IS DISTINCT FROM excluded.${name}` : ''
     return ` ON CONFLICT ${dice.pick(keys)} DO UPDATE SET ${dice.chance(0.1) ? `(${name}) = ROW(${set})` : `${name} = ${set}`}${where}`
   }
 
@@ -280,14 +282,14 @@ class Writer extends Grammar {
       const { name, type } = dice.pick(columns)
       return `UPDATE ${this.spell(table)} SET ${this.name(name)} = ${dice.chance(0.3) ? 'DEFAULT' : this.literal(type)}`
     }
-    const target: Source = { alias: 'z', fields: this.columns(table), table }
+    const target: Source = this.#sourceOf(table)
     // what a joined row gives would depend on which of several is taken
     const joined = dice.chance(0.25) ? this.from([], 1) : undefined
     const scope = joined === undefined ? [target] : [target, ...joined.sources]
     const from = joined === undefined ? '' : ` FROM ${joined.text}`
     const where = dice.chance(0.9) ? ` WHERE ${this.condition([scope], 2)}` : ''
     const returning = mayReturn && joined === undefined ? this.#returning(table, 0.5) : ''
-    return `UPDATE ${this.spell(table)}${dice.pick([' AS z', ' z'])} SET ${this.#set(target, columns)}${from}${where}${returning}`
+    return `UPDATE ${this.spell(table)}${this.#as(table, dice.pick([' AS', '']))} SET ${this.#set(target, columns)}${from}${where}${returning}`
   }
 
   #set(target: Source, columns: readonly Column[]): string {
@@ -316,21 +318,44 @@ class Writer extends Grammar {
     if (table === undefined)
       return this.tables('read').length > 0 ? this.query([], 2, undefined, true).text : 'SELECT 1'
     if (!this.#reads(table)) return `DELETE FROM ${this.spell(table)}`
-    const target: Source = { alias: 'z', fields: this.columns(table), table }
+    const target: Source = this.#sourceOf(table)
     const joined = dice.chance(0.3) ? this.from([], 1) : undefined
     const scope = joined === undefined ? [target] : [target, ...joined.sources]
     const using = joined === undefined ? '' : ` USING ${joined.text}`
     const where = dice.chance(0.9) ? ` WHERE ${this.condition([scope], 2)}` : ''
-    return `DELETE FROM ${this.spell(table)} z${using}${where}${mayReturn && joined === undefined ? this.#returning(table, 0.5) : ''}`
+    return `DELETE FROM ${this.spell(table)}${this.#as(table, dice.pick([' AS', '']))}${using}${where}${mayReturn && joined === undefined ? this.#returning(table, 0.5) : ''}`
   }
 
   #returning(table: Table, chance: number): string {
     const { dice } = this
     if (!this.#reads(table) || !dice.chance(chance)) return ''
-    const target: Source = { alias: 'z', fields: this.columns(table), table }
-    const item = dice.pick(['*', 'z.*', 'some'])
+    const target: Source = this.#sourceOf(table)
+    const item = dice.pick(['*', `${this.#own(table)}.*`, 'some'])
     if (item !== 'some') return ` RETURNING ${item}`
     const items = dice.list(1, 2, () => this.expression([[target]], dice.pick(['int8', 'text', 'bool'] as const), 1))
+    // before and after are rows of their own to PostgreSQL 18
+    if (dice.chance(0.1)) items.push(dice.pick(['old', 'new']) + `.${this.name(dice.pick(target.fields).name)}`)
     return ` RETURNING ${items.join(', ')}${dice.chance(0.2) ? ' AS r' : ''}`
+  }
+
+  /** The target by the name that it has in the statement: mostly another than the table's. */
+  #sourceOf(table: Table): Source {
+    const isBare = this.#isBare(table)
+    return { alias: isBare ? table.name : 'z', fields: this.columns(table), table, ...(isBare ? { isBare } : {}) }
+  }
+
+  #own(table: Table): string {
+    return this.aliasText(this.#sourceOf(table).alias)
+  }
+
+  /** What follows the name of the target. */
+  #as(table: Table, word = ' AS'): string {
+    return this.#isBare(table) ? '' : `${word} z`
+  }
+
+  #isBare(table: Table): boolean {
+    const known = this.#bareTargets.get(table) ?? (this.dice.chance(0.25) && this.takesName(table))
+    this.#bareTargets.set(table, known)
+    return known
   }
 }

@@ -64,5 +64,6 @@ export function literalOf(dice: Dice, type: Type, value = valueOf(dice, type)): 
   if (type === 'numeric') return `(${value})::numeric`
   if (type === '_int8' && dice.chance(0.4)) return dice.pick(['ARRAY[1, 2]::int8[]', 'ARRAY[3, NULL]::int8[]'])
   if (type === '_text' && dice.chance(0.4)) return "ARRAY['alpha', NULL]"
+  if (dice.chance(0.15) && !/^_|mood/.test(type)) return `${type} ${quoted}`
   return dice.pick([`${quoted}::${sqlType(type)}`, `CAST(${quoted} AS ${sqlType(type)})`])
 }

@@ -97,7 +97,14 @@ export function manifestOf(world: World): unknown {
       ...(kind === 'shared' ? { shared: true } : {}),
       ...(kind === 'view' ? { view: true } : {}),
       ...(kind === 'through' && link !== undefined
-        ? { through: { table: link.parent, column: link.column, references: link.references } }
+        ? {
+            through: {
+              schema: tableOf(world, link.parent).schema,
+              table: link.parent,
+              column: link.column,
+              references: link.references,
+            },
+          }
         : {}),
     })),
     roles: Object.fromEntries(world.roles.map(({ name, grants }) => [name, grants])),
