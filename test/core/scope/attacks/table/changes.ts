@@ -60,7 +60,7 @@ export const changes: readonly Attack[] = [
     'tenant_not_assignable',
   ],
   ['the tenant with the table’s name', 'plants', 'UPDATE docs SET docs.tenant_id = 900009', 'construct_not_accepted'],
-  ['the tenant as an element', 'plants', 'UPDATE docs SET tenant_id[1] = 900009', 'construct_not_accepted'],
+  ['the tenant as an element', 'plants', 'UPDATE docs SET tenant_id[1] = 900009', 'tenant_not_assignable'],
   ['the tenant as a field', 'plants', 'UPDATE docs SET tenant_id.x = 900009', 'construct_not_accepted'],
   ['the text tenant', 'plants', "UPDATE labels SET org = '900009'", 'tenant_not_assignable'],
   [
@@ -122,9 +122,9 @@ export const changes: readonly Attack[] = [
     "UPDATE docs d SET title = 'x' || d.id FROM (SELECT 7::int8 AS tenant_id) AS docs WHERE docs.tenant_id = 7",
     'scoped',
   ],
-  ['a target called excluded', 'shadow', "UPDATE docs AS excluded SET title = 'x'", 'not_proven'],
-  ['a target called old', 'shadow', "UPDATE docs AS old SET title = 'x' WHERE old.id > 0", 'not_proven'],
-  ['a target called new', 'shadow', 'DELETE FROM docs AS new WHERE new.id > 0', 'not_proven'],
+  ['a target called excluded', 'shadow', "UPDATE docs AS excluded SET title = 'x'", 'relation_not_accepted'],
+  ['a target called old', 'shadow', "UPDATE docs AS old SET title = 'x' WHERE old.id > 0", 'relation_not_accepted'],
+  ['a target called new', 'shadow', 'DELETE FROM docs AS new WHERE new.id > 0', 'relation_not_accepted'],
   ['a target called like a schema', 'shadow', "UPDATE docs AS pg_catalog SET title = 'x' || pg_catalog.id", 'scoped'],
   [
     'a target with a quote in its alias',
@@ -250,7 +250,7 @@ export const changes: readonly Attack[] = [
     'RETURNING a star of all in a join',
     'hidden',
     "UPDATE docs SET title = 'x' || docs.id FROM users u WHERE u.id = 1 RETURNING *",
-    'column_not_accepted',
+    'scoped',
     { leaks: { second: 'fields' } },
   ],
   [
@@ -271,7 +271,7 @@ export const changes: readonly Attack[] = [
     'RETURNING the row’s star as JSON',
     'hidden',
     "UPDATE docs d SET title = 'x' || id RETURNING to_jsonb(d.*)",
-    'not_proven',
+    'column_not_accepted',
     { leaks: { second: 'fields' } },
   ],
   [

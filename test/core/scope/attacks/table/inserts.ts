@@ -284,13 +284,13 @@ export const inserts: readonly Attack[] = [
     'a target that is called excluded',
     'shadow',
     "INSERT INTO docs AS excluded (id) VALUES (101) ON CONFLICT (id) DO UPDATE SET title = 'x'",
-    'not_proven',
+    'relation_not_accepted',
   ],
   [
     'a target that is called old',
     'shadow',
     "INSERT INTO docs AS old (id) VALUES (101) ON CONFLICT (id) DO UPDATE SET title = 'x' WHERE old.tenant_id > 0",
-    'not_proven',
+    'relation_not_accepted',
   ],
   [
     'a target that is called like another table',

@@ -117,7 +117,7 @@ export const rows: readonly Attack[] = [
     'the system columns',
     'catalog',
     'SELECT ctid, xmin, tableoid FROM docs',
-    'scoped',
+    'column_unknown',
     { leaks: { second: 'catalog' } },
   ],
   ['a field that is a call', 'outside', "SELECT x.pg_ls_dir FROM lower('BASE') x", 'column_not_accepted'],
