@@ -3,11 +3,11 @@
  * one machine, in one run, in turns. Without a guard twice: by a named prepared statement, the least that can be sent, and
  * by an unnamed one, which `pg` sends unless it is given a name – and with it most query builders.
  * Ratios, with their spread over the rounds: absolute figures depend on the machine. Client, server and PostgreSQL share
- * its cores, so that work in any of them shows in the throughput; beside it stands the CPU of server and PostgreSQL, and
- * what one server process could answer if it alone were the limit. The second section has a network between server and
+ * its cores, so that work in any of them shows in the throughput; beside it stands the CPU of server and PostgreSQL, what
+ * one server process could answer if it alone were the limit, and what the three could if nothing else ran. The second section has a network between server and
  * PostgreSQL, where latency and not CPU is what a request waits for.
  */
-import { availableParallelism } from 'node:os'
+import { loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { startWireProxy } from '../test/wire-proxy.ts'
 import { type BenchDatabase, openBenchDatabase } from './database.ts'
@@ -37,6 +37,7 @@ export async function benchGuard(args: readonly string[]): Promise<void> {
     connections: Number(flags.connections),
   }
   const say = (line: string): void => void (flags.json || process.stderr.write(`${line}\n`))
+  const [busy = 0] = loadavg()
   const database = await openBenchDatabase()
   try {
     const sections: Section[] = [await measureAt(database, load, say)]
@@ -46,7 +47,7 @@ export async function benchGuard(args: readonly string[]): Promise<void> {
       sections.push(await measureOver(database, load, milliseconds, say))
     }
     const trips = await countTrips(database)
-    report({ sections, trips, load, cores: availableParallelism(), json: flags.json })
+    report({ sections, trips, load, busy, json: flags.json })
   } finally {
     await database.close()
   }

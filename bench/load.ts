@@ -17,6 +17,8 @@ export type RoundResult = {
   readonly seconds: number
   readonly p50: number
   readonly p99: number
+  /** CPU of the client's process a request, in µs */
+  readonly clientCpu: number
 }
 
 /** Runs in a process of its own, so that the client does not share the server's event loop. */
@@ -24,6 +26,7 @@ async function run({ origin, method, teams, token, connections, milliseconds }: 
   const agent = new Agent({ keepAlive: true, maxSockets: connections })
   const latencies: number[] = []
   let failures = 0
+  const before = process.cpuUsage()
   const started = performance.now()
   const end = started + milliseconds
   const headers = {
@@ -55,6 +58,7 @@ async function run({ origin, method, teams, token, connections, milliseconds }: 
       while (performance.now() < end) await ask()
     }),
   )
+  const { user, system } = process.cpuUsage(before)
   agent.destroy()
   latencies.sort((a, b) => a - b)
   const at = (share: number): number =>
@@ -65,6 +69,7 @@ async function run({ origin, method, teams, token, connections, milliseconds }: 
     seconds: (performance.now() - started) / 1000,
     p50: at(0.5),
     p99: at(0.99),
+    clientCpu: (user + system) / latencies.length,
   }
 }
 

@@ -13,7 +13,7 @@ const HELP = `npm run bench [-- guard] [flags]    what the guard costs a read an
   --json             one line of JSON
 
 npm run bench -- kernel [flags]         what the kernel costs a statement
-  --texts N          distinct texts over which memory must stay flat (1000000); 0 leaves it out
+  --texts N          distinct texts over which memory must stay flat (1000000), at least 250000; 0 leaves it out
   --rounds N         rounds against the database (12); 0 leaves it out
   --json             one line of JSON`
 

@@ -44,8 +44,13 @@ const TEXTS: readonly ((number: number) => string)[] = [
   (n) => `SELECT id FROM invoices WHERE (number = ${n}`,
 ]
 
-/** What a process holds over many distinct texts, under grants that change as well. */
+/**
+ * What a process holds over many distinct texts, under grants that change as well.
+ * @throws RangeError for so few texts that nothing could be told
+ */
 export function measureMemory(texts: number, say: (line: string) => void): Memory {
+  const least = (WARM_UP + 2) * EVERY
+  if (!(texts >= least)) throw new RangeError(`at least ${least} texts, or memory cannot be told to be flat`)
   const scope = createScope({ manifest: billing, dialect: 'postgresql' })
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
@@ -76,7 +81,7 @@ export function measureMemory(texts: number, say: (line: string) => void): Memor
 }
 
 function growthOf(bytes: readonly number[]): number {
-  const warm = bytes.slice(Math.min(WARM_UP, bytes.length - 1))
+  const warm = bytes.slice(WARM_UP)
   const quarter = Math.ceil(warm.length / 4)
   return median(warm.slice(-quarter)) - median(warm.slice(0, quarter))
 }

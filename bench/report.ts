@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { median } from './median.ts'
 import { type Kind, kinds, type Load, type Measured, type Seen, type Verb, verbs } from './rounds.ts'
 
@@ -12,7 +13,8 @@ type Report = {
   /** round trips of one request */
   readonly trips: Readonly<Record<Verb, Readonly<Record<Kind, number>>>>
   readonly load: Load
-  readonly cores: number
+  /** processes that wanted to run when it began, a minute's mean: all of them other work */
+  readonly busy: number
   readonly json: boolean
 }
 
@@ -23,6 +25,8 @@ const measures: Record<string, (one: Seen) => number | undefined> = {
   'CPU of the server a request, µs': (one) => one.serverCpu,
   'CPU of PostgreSQL a request, µs': (one) => one.databaseCpu,
   'a second by the server’s CPU alone': (one) => 1e6 / one.serverCpu,
+  'a second by the CPU of all three': ({ clientCpu, serverCpu, databaseCpu }) =>
+    databaseCpu === undefined ? undefined : (1e6 * availableParallelism()) / (clientCpu + serverCpu + databaseCpu),
 }
 const baselines = ['named', 'unnamed'] as const
 
@@ -36,19 +40,25 @@ type Line = {
 }
 
 /** Prints medians, and the median of the rounds' ratios with the lowest and the highest. */
-export function report({ sections, trips, load, cores, json }: Report): void {
+export function report({ sections, trips, load, busy, json }: Report): void {
+  const cores = availableParallelism()
   const tables = sections.map((section) => ({
     network: section.network,
     GET: linesOf(section.measured.GET),
     PATCH: linesOf(section.measured.PATCH),
   }))
   if (json) {
-    console.log(JSON.stringify({ ...load, cores, sections: tables, roundTrips: trips }))
+    console.log(JSON.stringify({ ...load, cores, busy, sections: tables, roundTrips: trips }))
     return
   }
   console.log(
     `\n${load.rounds} rounds in turns, ${load.connections} connections, ${cores} cores for client, server and PostgreSQL together; medians; guarded by named and by unnamed with lowest and highest round`,
   )
+  if (busy > cores / 4) {
+    console.log(
+      `other work was going on (load ${busy.toFixed(1)} at the start): trust the CPU, which it changes least, and not the clock`,
+    )
+  }
   for (const { network, ...table } of tables) {
     console.log(
       network === undefined
