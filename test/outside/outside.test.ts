@@ -226,8 +226,8 @@ function foreignOf(outcome: Comparison['raw']): string {
 
 it('ends what hangs, and says where', async () => {
   const script = join(directory, 'hang.mjs')
-  writeFileSync(script, "process.send({ at: 'a.sql:7' }); for (;;) {}")
-  expect(await watch(script, [], 1_000)).toEqual({ died: 'hangs at a.sql:7' })
+  writeFileSync(script, "process.send({ at: 'a.sql:7' }, () => { for (;;); })")
+  expect(await watch(script, [], 5_000)).toEqual({ died: 'hangs at a.sql:7' })
   writeFileSync(script, "process.send({ at: 'a.sql:8' }, () => process.exit(3))")
-  expect(await watch(script, [], 10_000)).toEqual({ died: 'ended with 3 at a.sql:8' })
+  expect(await watch(script, [], 30_000)).toEqual({ died: 'ended with 3 at a.sql:8' })
 })
