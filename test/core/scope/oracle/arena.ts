@@ -109,9 +109,10 @@ export class Arena {
   /**
    * Runs a text; what it changes is rolled back.
    * @param o.before - SQL that is run before it, in the same transaction, past all walls
+   * @param o.isUntold - nobody asks what it left behind
    * @throws Trespass when it changed what is not the tenant's, or a hidden column
    */
-  async run(place: Place, sent: Sent, o: { writes: boolean; before?: string }): Promise<Outcome> {
+  async run(place: Place, sent: Sent, o: { writes: boolean; before?: string; isUntold?: true }): Promise<Outcome> {
     const session = place === 'second' ? this.#secondWall() : this.#sessions[place]
     if (!o.writes && o.before === undefined) return this.#attempt(session, sent, async () => '')
     const isConfined = place === 'second'
@@ -121,7 +122,7 @@ export class Arena {
     let isOpen = true
     try {
       return await this.#attempt(session, sent, async () => {
-        if (!o.writes) return ''
+        if (!o.writes || o.isUntold === true) return ''
         isOpen = false
         return this.#effects(client, place, o.before !== undefined)
       })

@@ -43,10 +43,7 @@ export function merge(into: Tally, more: Tally): void {
 }
 
 /** How often another role sends the text in between: to scope it once more costs as much as all the rest. */
-const OTHER_ROLES = 0.4
-
-/** Statements that share a world. */
-export const WORLD_SIZE = 400
+const OTHER_ROLES = 0.25
 
 /**
  * Makes world number `number` of a seed and judges statements in it, half of them mutated.

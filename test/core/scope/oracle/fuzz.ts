@@ -15,13 +15,15 @@ import type { ConnectionAddress } from '../../../../src/core/database/connection
 import { loadKernel } from '../../../../src/core/scope/scope.ts'
 import { connect, makeDatabase, startBackends } from '../../../backends.ts'
 import { DATABASES, type DatabaseName, type Open } from './arena.ts'
-import { campaign, emptyTally, merge, type Tally, WORLD_SIZE } from './campaign.ts'
+import { campaign, emptyTally, merge, type Tally } from './campaign.ts'
 import { type Failure, shrunk } from './failure.ts'
 import { torment } from './limits.ts'
 import { reportOf } from './report.ts'
 
 /** Processes, and so connections that are busy at once. */
 const WORKERS = 2
+/** Statements that share a world: to make one costs as much as some hundred of them. */
+const WORLD_SIZE = 1_000
 /** Failures that are shrunk in one run: more of them tell little more. */
 const MOST_SHRUNK = 10
 /** How often it says where it is, in milliseconds. */

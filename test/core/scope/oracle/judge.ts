@@ -41,8 +41,11 @@ export function isFailure({ className }: Pick<Verdict, 'className'>): boolean {
   return className === 'DIVERGENCE' || className === 'TRESPASS'
 }
 
-/** A second run from the cache, one after another role's statement of the same text, one with no other tenant about. */
-export type Comparison = 'again' | 'other' | 'alone'
+/**
+ * A second run from the cache, one after another role's statement of the same text, one with no other tenant about,
+ * and of these: the rows came in one sequence, whether ORDER BY asks for it or not.
+ */
+export type Comparison = 'again' | 'other' | 'alone' | 'in sequence'
 
 /** Errors of a statement that the leaf makes impossible: 42803 grouping, 42703 column, 42P01 and 42P10 relation, 42704 type. */
 const CLOSED = new Set(['42803', '42703', '42P01', '42704'])
@@ -107,7 +110,7 @@ export class Judge {
     if (again !== undefined) return { className: 'DIVERGENCE', detail: again }
     if (className === 'equal' && this.#arena.caller.role.name === 'chief') {
       compared.add('alone')
-      const alone = await this.#alone(statement, bound, shape)
+      const alone = await this.#alone(statement, bound, shape, compared)
       if (alone !== undefined) return { className: 'DIVERGENCE', detail: alone }
     }
     return { className, detail: 'failed' in first ? first.failed : '' }
@@ -126,7 +129,7 @@ export class Judge {
     if (theirs !== undefined && !(theirs instanceof ScopeRefusal)) {
       if ((theirs.name === scoped.name) !== (theirs.text === scoped.text)) return 'two texts under one name'
       const theirBound = this.#bound(theirs, statement.values)
-      if (!(theirBound instanceof ScopeRefusal)) await this.#run('first', theirBound, shape)
+      if (!(theirBound instanceof ScopeRefusal)) await this.#run('first', theirBound, { ...shape, isUntold: true })
     }
     if (this.#scoped(statement.text, this.#arena.caller.role) !== scoped) return 'the cache gave another statement'
     const again = await this.#run('first', bound, shape)
@@ -137,9 +140,16 @@ export class Judge {
   }
 
   /** Alone in the database: the scoped statement means what the raw one does without any wall. */
-  async #alone(statement: Statement, bound: Sent, shape: Shape): Promise<string | undefined> {
+  async #alone(
+    statement: Statement,
+    bound: Sent,
+    shape: Shape,
+    compared: Set<Comparison>,
+  ): Promise<string | undefined> {
     const raw = await this.#run('alone', statement, shape)
     const scoped = await this.#run('alone', { text: bound.text, values: bound.values }, shape)
+    if (!('failed' in raw) && !('failed' in scoped) && raw.rows.join() === scoped.rows.join())
+      compared.add('in sequence')
     if (areEqual(raw, scoped, shape)) return undefined
     const plans = await this.#plans('alone', statement, shape)
     if ([raw, ...plans].some((one) => areEqual(one, scoped, shape) || !areEqual(one, raw, shape))) return undefined
@@ -225,8 +235,8 @@ export class Judge {
     )
   }
 
-  #run(place: Place, sent: Sent, { writes, before }: Shape & { before?: string }): Promise<Outcome> {
-    return this.#arena.run(place, sent, { writes, ...(before === undefined ? {} : { before }) })
+  #run(place: Place, sent: Sent, o: Shape & { before?: string; isUntold?: true }): Promise<Outcome> {
+    return this.#arena.run(place, sent, o)
   }
 
   #bound(scoped: ScopedStatement, values: readonly string[]): Sent | ScopeRefusal {

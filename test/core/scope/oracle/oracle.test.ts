@@ -6,7 +6,7 @@ import { createScope, loadKernel, type Scope } from '../../../../src/core/scope/
 import { connect } from '../../../backends.ts'
 import { createTestDatabase, type TestDatabase } from '../../../postgres.ts'
 import { Arena, DATABASES, type DatabaseName, type Open } from './arena.ts'
-import { campaign, emptyTally, merge, type Tally, WORLD_SIZE } from './campaign.ts'
+import { campaign, emptyTally, merge, type Tally } from './campaign.ts'
 import { Dice, seedOf } from './dice.ts'
 import { type Failure, replay } from './failure.ts'
 import { isFailure, Judge, type Verdict } from './judge.ts'
@@ -17,6 +17,9 @@ const STATEMENTS = Number(process.env['HOLDFAST_ORACLE_STATEMENTS'] ?? 2_000)
 /** On a machine that does much else a statement may take a tenth of a second; in milliseconds. */
 const PATIENCE_MS = 60_000 + STATEMENTS * 200
 const SEED = Number(process.env['HOLDFAST_SEED'] ?? 1)
+
+/** Statements that share a world: few, for the worlds differ more than their statements. */
+const WORLD_SIZE = 400
 
 const databases = new Map<DatabaseName, TestDatabase>()
 const open: Open = (name) => connect((databases.get(name) as TestDatabase).target('superuser'))
