@@ -8,7 +8,7 @@
  * docs/reports/fuzz.md.
  */
 import { type ChildProcess, execFileSync, fork } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { ConnectionAddress } from '../../../../src/core/database/connection-target.ts'
@@ -20,18 +20,23 @@ import { type Failure, shrunk } from './failure.ts'
 import { torment } from './limits.ts'
 import { reportOf } from './report.ts'
 
+const root = new URL('../../../../', import.meta.url)
 /** Processes, and so connections that are busy at once. */
 const WORKERS = 2
 /** Statements that share a world: to make one costs as much as some hundred of them. */
 const WORLD_SIZE = 1_000
 /** Failures that are shrunk in one run: more of them tell little more. */
 const MOST_SHRUNK = 10
+/** Random texts before what came of them is kept. */
+const TEXTS_AT_ONCE = 5_000
 /** How often it says where it is, in milliseconds. */
 const PROGRESS_MS = 15_000
 
 /** What a run knows when it is broken off. */
 export type Run = {
   readonly seed: number
+  /** what was checked out, when more than one call made it */
+  readonly commits: readonly string[]
   /** number of the next world */
   next: number
   tally: Tally
@@ -64,32 +69,35 @@ async function main(): Promise<void> {
   // whoever breaks it off waits for the worlds at work, and leaves no server behind
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => (until = 0))
   console.log(`seed ${run.seed}, from world ${run.next}: ${most} statements, at most ${values.minutes} minutes`)
+  const hasTime = (): boolean => performance.now() < until
+  await withDatabases(async (targets) => {
+    const drives = targets.map((each) => drive(run, most, hasTime, each))
+    await Promise.all([...drives, torture(run, Number(values.texts), hasTime)])
+    await keepFailures(run, targets[0] as Setup['targets'])
+  })
+  save(run)
+  console.log(`\nseed ${run.seed}: ${JSON.stringify(run.tally, undefined, 1)}`)
+  if (values.report) writeFileSync(pathOf('docs/reports/fuzz.md'), reportOf(run))
+  process.exitCode = run.failures.length === 0 && run.tally.statements + run.limits.texts > 0 ? 0 : 1
+}
+
+/** An embedded PostgreSQL with three databases for each process; gone when the work is done. */
+async function withDatabases(work: (targets: readonly Setup['targets'][]) => Promise<void>): Promise<void> {
   const embedded = (await startBackends()).filter(({ name }) => name === 'embedded')
   try {
-    const [backend] = embedded
-    if (backend === undefined || 'skipped' in backend.setup) throw new Error('the embedded PostgreSQL did not start')
-    const { setup } = backend
+    const setup = embedded[0]?.setup
+    if (setup === undefined || 'skipped' in setup) throw new Error('the embedded PostgreSQL did not start')
     const targets: Setup['targets'][] = []
     for (let worker = 0; worker < WORKERS; worker++) {
-      const target = (name: DatabaseName): string => `fuzz_${worker}_${name}`
-      for (const name of DATABASES) await makeDatabase(setup, target(name))
-      const at = (name: DatabaseName): ConnectionAddress => ({ ...setup.superuser, database: target(name) })
+      const database = (name: DatabaseName): string => `fuzz_${worker}_${name}`
+      for (const name of DATABASES) await makeDatabase(setup, database(name))
+      const at = (name: DatabaseName): ConnectionAddress => ({ ...setup.superuser, database: database(name) })
       targets.push({ full: at('full'), narrow: at('narrow'), alone: at('alone') })
     }
-    await Promise.all(targets.map((each) => drive(run, most, () => performance.now() < until, each)))
-    await keepFailures(run, targets[0] as Setup['targets'])
-    await torture(run, Number(values.texts))
+    await work(targets)
   } finally {
     for (const backend of embedded) await backend.stop()
   }
-  save(run)
-  console.log(`\nseed ${run.seed}: ${JSON.stringify(run.tally, undefined, 1)}`)
-  if (values.report) {
-    const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD']).toString().trim()
-    const path = fileURLToPath(new URL('../../../../docs/reports/fuzz.md', import.meta.url))
-    writeFileSync(path, reportOf(run, commit))
-  }
-  process.exitCode = run.failures.length === 0 && run.tally.statements > 0 ? 0 : 1
 }
 
 /** Gives worlds to one process until there are enough. */
@@ -154,19 +162,18 @@ async function work(message: Setup | Task): Promise<void> {
 
 async function keepFailures(run: Run, targets: Setup['targets']): Promise<void> {
   await loadKernel()
-  const corpus = fileURLToPath(new URL('corpus/', import.meta.url))
   for (const failure of run.failures.slice(0, MOST_SHRUNK)) {
     const small = await shrunk(failure, (name) => connect(targets[name]))
-    const path = `${corpus}${small.from.replaceAll(/\W+/g, '-')}.json`
+    const path = pathOf(`test/core/scope/oracle/corpus/${small.from.replaceAll(/\W+/g, '-')}.json`)
     writeFileSync(path, `${JSON.stringify(small, undefined, 1)}\n`)
     console.log(`${path}\n  ${small.found.className}: ${small.found.detail}\n  ${small.statement.text}`)
   }
 }
 
-/** Random texts, a part of 10,000 at a time. */
-async function torture(run: Run, texts: number): Promise<void> {
-  while (run.limits.texts < texts) {
-    const part = Math.min(10_000, texts - run.limits.texts)
+/** Random texts, some at a time. */
+async function torture(run: Run, texts: number, hasTime: () => boolean): Promise<void> {
+  while (run.limits.texts < texts && hasTime()) {
+    const part = Math.min(TEXTS_AT_ONCE, texts - run.limits.texts)
     const { scoped, refused } = await torment(run.seed + run.limits.texts, part)
     run.limits.texts += part
     run.limits.scoped += scoped
@@ -177,26 +184,21 @@ async function torture(run: Run, texts: number): Promise<void> {
   }
 }
 
-function pathOf(seed: number): string {
-  return fileURLToPath(new URL(`../../../../.fuzz/seed-${seed}.json`, import.meta.url))
+function pathOf(name: string): string {
+  return fileURLToPath(new URL(name, root))
 }
 
+/** What an earlier call with this seed has found, or nothing yet. */
 function resumed(seed: number): Run {
-  try {
-    return JSON.parse(readFileSync(pathOf(seed), 'utf8')) as Run
-  } catch {
-    return {
-      seed,
-      next: 0,
-      tally: emptyTally(),
-      failures: [],
-      seconds: 0,
-      limits: { texts: 0, scoped: 0, refused: {} },
-    }
-  }
+  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root }).toString().trim()
+  const path = pathOf(`.fuzz/seed-${seed}.json`)
+  const limits = { texts: 0, scoped: 0, refused: {} }
+  const fresh = { seed, commits: [], next: 0, tally: emptyTally(), failures: [], seconds: 0, limits }
+  const run = existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Run) : fresh
+  return { ...run, commits: [...new Set([...run.commits, commit])] }
 }
 
 function save(run: Run): void {
-  mkdirSync(fileURLToPath(new URL('../../../../.fuzz/', import.meta.url)), { recursive: true })
-  writeFileSync(pathOf(run.seed), JSON.stringify(run))
+  mkdirSync(pathOf('.fuzz'), { recursive: true })
+  writeFileSync(pathOf(`.fuzz/seed-${run.seed}.json`), JSON.stringify(run))
 }

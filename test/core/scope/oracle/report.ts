@@ -2,7 +2,7 @@ import type { Run } from './fuzz.ts'
 import { CLASSES, type ClassName } from './judge.ts'
 
 /** What a long run found, as a page. */
-export function reportOf({ seed, next, tally, failures, seconds, limits }: Run, commit: string): string {
+export function reportOf({ seed, commits, next, tally, failures, seconds, limits }: Run): string {
   const { statements, classes, refusals, errors, kinds, compared } = tally
   const admitted = statements - (classes['refused'] ?? 0)
   const share = (part: number, of: number): string => `${((100 * part) / of).toFixed(2)} %`
@@ -16,7 +16,7 @@ export function reportOf({ seed, next, tally, failures, seconds, limits }: Run, 
     '',
     'Generated statements, on PostgreSQL: the first wall alone against row-level security alone, over random schemas with the data of three tenants.',
     '',
-    `- made by \`npm run fuzz -- --statements ${statements} --seed ${seed} --texts ${limits.texts} --report\` at ${new Date().toISOString().slice(0, 10)}, on commit ${commit}, Node ${process.versions.node}`,
+    `- made by \`npm run fuzz -- --statements ${statements} --seed ${seed} --texts ${limits.texts} --report\` at ${new Date().toISOString().slice(0, 10)}, on ${commits.length === 1 ? 'commit' : 'commits'} ${commits.join(', ')}, Node ${process.versions.node}`,
     `- ${statements} statements over ${next} schemas, ${tally.mutated} of them from mutated parse trees; ${Math.round(seconds)} s, ${Math.round(statements / seconds)} a second, in two processes`,
     `- admitted: ${admitted}, ${share(admitted, statements)}`,
     `- ${failures.length} divergences outside the named classes; nothing of another tenant was read or changed`,
