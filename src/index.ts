@@ -10,11 +10,13 @@ export {
   migrationStatus,
 } from './core/database/migrate.ts'
 export { type Embedded, startEmbedded } from './core/database/embedded.ts'
+export type { RowStream } from './core/database/stream.ts'
+export type { StreamOptions } from './core/database/stream-pool.ts'
 export { createPool, type Pool, type PoolOptions } from './core/database/pool.ts'
 export type { RetryOptions } from './core/database/retry.ts'
 export type { RoleGrants } from './core/database/role-seed.ts'
 export type { Field, Query, Reading, Result, Row, Statement, TypeParsers } from './core/database/statement.ts'
-export type { Transaction, TransactionOptions } from './core/database/transaction.ts'
+export type { Fetched, Transaction, TransactionOptions } from './core/database/transaction.ts'
 export {
   type Access,
   AccessError,
@@ -34,6 +36,7 @@ export {
   type Guard,
   type GuardOptions,
   type PoolName,
+  type StreamRequest,
   type Unit,
   type UnitRequest,
 } from './core/guard/guard.ts'
@@ -50,6 +53,7 @@ export {
   type EnteredCaller,
   type Holdfast,
   type HoldfastConfig,
+  type StreamRunOptions,
   type UnitOptions,
 } from './core/holdfast.ts'
 export { defineManifest, type PermissionOf, type RowOf, type TableName } from './core/scope/define-manifest.ts'

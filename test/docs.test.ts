@@ -14,6 +14,7 @@ it.each([
   ['docs/library.md', 'createApp'],
   ['docs/testing.md', 'expectIsolated'],
   ['docs/orm.md', 'drizzleOf'],
+  ['docs/streaming.md', 'rowsOf'],
 ])('the examples of %s compile', (page, part) => {
   const examples = [...readFileSync(join(root, page), 'utf8').matchAll(/```ts\n([\s\S]*?)```/g)].map(
     ([, text = '']) => text,

@@ -2,12 +2,16 @@ import type { ConnectionTarget } from './database/connection-target.ts'
 import { DatabaseError } from './database/errors.ts'
 import { readLogin } from './database/login.ts'
 import { createPool, type Pool } from './database/pool.ts'
+import type { Row } from './database/statement.ts'
+import type { RowStream } from './database/stream.ts'
+import { borrowStreamPool, createStreamPool, type StreamOptions } from './database/stream-pool.ts'
 import { AccessError, anyMember, can, type GuardedAccess } from './guard/access.ts'
 import type { Caller } from './guard/caller.ts'
+import { callSite, locate } from './guard/call-site.ts'
 import { type Credential, hashSessionToken } from './guard/credential.ts'
 import { Denial } from './guard/denial.ts'
-import { createGuard, type Guard, type Unit } from './guard/guard.ts'
-import type { ScopedDatabase } from './guard/scoped-database.ts'
+import { createGuard, type Guard, type StreamRequest, type Unit } from './guard/guard.ts'
+import { readStatement, type ScopedDatabase, type Statementlike } from './guard/scoped-database.ts'
 import { touchSession } from './guard/touch-session.ts'
 import type { PermissionOf } from './scope/define-manifest.ts'
 import { grantedPermissions } from './scope/grants.ts'
@@ -17,12 +21,17 @@ import { createScope, loadKernel } from './scope/scope.ts'
 /** Connections if nothing is said: a flight takes some milliseconds, so ten serve thousands of requests a second. */
 const DEFAULT_POOL_SIZE = 10
 
+/** What a stream needs, and a signal that gives it up. */
+export type StreamRunOptions = Pick<UnitOptions, 'access'> & Pick<StreamRequest, 'signal'>
+
 /** What `createHoldfast` is made of. */
 export type HoldfastConfig<M extends Manifest = Manifest> = {
   /** Which tables there are, and what each role may do: best made by `defineManifest`. */
   readonly manifest: M
   /** Told of what went wrong beside a request: last-seen times that were not written, tasks after a commit. */
   readonly onError?: (error: unknown) => void
+  /** What streams may take. Their connections come on top of the pool's, and only with the first stream. */
+  readonly streams?: StreamOptions
 } & (
   | {
       /** The database, as holdfast_app and no other role (CWE-250). */
@@ -64,6 +73,16 @@ export type EnteredCaller = Caller & {
    * @throws ScopeRefusal, DatabaseError as {@link Guard.run}
    */
   readonly unit: <T>(work: (db: ScopedDatabase, unit: Unit) => Promise<T>, options?: UnitOptions) => Promise<T>
+  /**
+   * The rows of one reading statement, a few at a time, entered afresh, in a read-only transaction of its own: for what
+   * is too large for a unit. It resolves with the first rows, so that a refusal comes before anything has left.
+   * @throws Denial, ScopeRefusal, DatabaseError as `unit`; nothing is retried
+   * @example for await (const row of await caller.stream(sql<{ id: string }>`SELECT id FROM events`)) write(row.id)
+   */
+  readonly stream: <R extends object = Row>(
+    statement: Statementlike<R>,
+    options?: StreamRunOptions,
+  ) => Promise<RowStream<R>>
 }
 
 /** The library without a framework: a guard over one manifest. A Fastify plugin takes it as its `guard`. */
@@ -78,7 +97,9 @@ export type Holdfast<M extends Manifest = Manifest> = Guard & {
    * @throws Denial
    */
   enter(credential: Credential | string, tenant?: string): Promise<EnteredCaller>
-  /** Closes the pool that it made. */
+  /** Opens a stream for a request; `enter` gives a caller with a `stream` of its own. */
+  readonly stream: NonNullable<Guard['stream']>
+  /** Closes the pools that it made, once what is under way has ended: a stream within its time limit. */
   close(): Promise<void>
 }
 
@@ -97,16 +118,23 @@ export async function createHoldfast<const M extends Manifest>(config: HoldfastC
   parseManifest(config.manifest)
   const pool = config.pool ?? (await openPool(config))
   const onError = config.onError ?? (() => undefined)
+  const streams =
+    config.pool === undefined
+      ? createStreamPool(config.database, config.streams)
+      : borrowStreamPool(config.pool, config.streams)
   const guard = createGuard({
     // no route of an application runs as the identity role
     pools: { app: pool, identity: pool },
     scope: createScope({ manifest: config.manifest, dialect: pool.dialect }),
+    streams,
     onTouch: (_caller, { hash }) => void touchSession(pool, hash).catch(onError),
     onAfterCommitError: onError,
   })
+  const { stream } = guard
   const grantable = grantedPermissions(config.manifest.roles)
   return {
     ...guard,
+    stream,
     manifest: config.manifest,
     can(...permissions) {
       const unknown = permissions.find((permission) => !grantable.has(permission))
@@ -128,9 +156,21 @@ export async function createHoldfast<const M extends Manifest>(config: HoldfastC
             { ...request, access: access ?? anyMember, whole: access === undefined, readOnly, strict },
             (unit) => work(unit.db, unit),
           ),
+        async stream<R extends object>(statement: Statementlike<R>, { access, signal }: StreamRunOptions = {}) {
+          const at = callSite()
+          const read = readStatement(statement)
+          try {
+            const asked = { ...request, access: access ?? anyMember, whole: access === undefined, signal }
+            return (await stream<R>(asked, () => read)).rows
+          } catch (error) {
+            locate(error, at)
+            throw error
+          }
+        },
       }
     },
     async close() {
+      await streams.close()
       if (config.pool === undefined) await pool.close()
     },
   }

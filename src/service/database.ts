@@ -4,6 +4,7 @@ import { migrate, migrationStatus } from '../core/database/migrate.ts'
 import { type MigrationSource, ownMigrations, readMigrations } from '../core/database/migration-file.ts'
 import type { ConnectionTarget } from '../core/database/connection-target.ts'
 import { createPool, type Pool } from '../core/database/pool.ts'
+import { createStreamPool, type StreamPool } from '../core/database/stream-pool.ts'
 import { roleVersion } from '../core/database/role-seed.ts'
 import type { Statement } from '../core/database/statement.ts'
 import type { Config } from './config.ts'
@@ -20,6 +21,8 @@ const CURRENT_ROLES: Statement = { name: 'current_roles', text: 'SELECT version 
 /** The service's database: two pools, and the embedded server behind them if it is ours. */
 export type ServiceDatabase = {
   readonly pools: { readonly app: Pool; readonly identity: Pool }
+  /** The application's streams, as holdfast_app. */
+  readonly streams: StreamPool
   readonly embedded: Embedded | undefined
   /** number of the newest migration of each set; 0: none */
   readonly newestMigrations: Readonly<Record<MigrationSource, number>>
@@ -49,7 +52,7 @@ async function openEmbedded(
       log,
     })
     const pools = await openPools(embedded.target('app'), embedded.target('identity'), answers)
-    return await assemble(pools, embedded, application)
+    return await assemble(pools, createStreamPool(embedded.target('app')), embedded, application)
   } catch (error) {
     await embedded.stop()
     throw error
@@ -74,7 +77,7 @@ async function openExternal(
     if (current.rows[0]?.['version'] !== roleVersion(tenancy.roles).version) {
       log('The configured roles are not the ones that the database has now. To make them current: holdfast migrate')
     }
-    return await assemble(pools, undefined, application)
+    return await assemble(pools, createStreamPool({ url: appUrl }), undefined, application)
   } catch (error) {
     await Promise.all([pools.app.close(), pools.identity.close()])
     throw error
@@ -116,19 +119,21 @@ async function openPools(
 
 async function assemble(
   pools: ServiceDatabase['pools'],
+  streams: StreamPool,
   embedded: Embedded | undefined,
   application: Config['application'],
 ): Promise<ServiceDatabase> {
   const count = async (directory: URL): Promise<number> => (await readMigrations(directory, pools.app.dialect)).length
   return {
     pools,
+    streams,
     embedded,
     newestMigrations: {
       holdfast: await count(ownMigrations),
       application: application?.migrations === undefined ? 0 : await count(application.migrations),
     },
     async close() {
-      await Promise.all([pools.app.close(), pools.identity.close()])
+      await Promise.all([pools.app.close(), pools.identity.close(), streams.close()])
       await embedded?.stop()
     },
   }

@@ -74,6 +74,7 @@ export async function createService(config: Config, output: ServiceOutput): Prom
     const warn = (message: string) => (error: unknown) => server.app.log.warn({ err: error }, message)
     const guard = createGuard({
       pools,
+      streams: database.streams,
       scope,
       onTouch: (_caller, { hash }) => void touchSession(pools.identity, hash).catch(warn('last-seen was not written')),
       onAfterCommitError: warn('a task after the commit failed'),

@@ -22,6 +22,8 @@ export type TestCaller = {
   readonly headers: Readonly<Record<'authorization', string>>
   /** A unit of work as this caller without HTTP: `clerk.unit((db) => db`SELECT id FROM invoices`)`. */
   readonly unit: EnteredCaller['unit']
+  /** A stream as this caller: read it to its end, for it holds the connection that the test's units share. */
+  readonly stream: EnteredCaller['stream']
 }
 
 /** A Holdfast for tests: a real PostgreSQL, both walls, and nothing left after `rollback`. */
@@ -108,7 +110,7 @@ export async function openTestHoldfast<const M extends Manifest>(o: {
          VALUES ($1, $2, $3, 'aal2', 3600, now() + INTERVAL '1 day')`,
         [hash, userId, tenantId],
       )
-      const { unit } = await holdfast.enter(token)
+      const { unit, stream } = await holdfast.enter(token)
       return {
         userId,
         tenantId,
@@ -116,6 +118,7 @@ export async function openTestHoldfast<const M extends Manifest>(o: {
         token,
         headers: { authorization: `Bearer ${token}` },
         unit,
+        stream,
       }
     },
     async close() {

@@ -85,6 +85,93 @@ describe('enter', () => {
   })
 })
 
+describe('a stream', () => {
+  const slugs = sql<{ slug: string; name: string }>`SELECT slug, name FROM teams ORDER BY slug`
+
+  it('has the rows of the caller’s tenant', async () => {
+    const caller = await holdfast.enter(await tokenOf('owner'))
+    const rows: string[] = []
+    for await (const row of await caller.stream(slugs)) {
+      expectTypeOf(row).toEqualTypeOf<{ slug: string; name: string }>()
+      rows.push(row.name)
+    }
+    expect(rows).toEqual([`core ${tenants.acme.canary}`])
+  })
+
+  it('takes text and values, and rows as arrays', async () => {
+    const caller = await holdfast.enter(await tokenOf('owner'))
+    const text = 'SELECT slug FROM teams WHERE slug = $1'
+    const stream = await caller.stream<string[]>({ text, values: ['core'], rowMode: 'array' })
+    expect(await stream.next()).toEqual({ done: false, value: ['core'] })
+    await stream.return()
+  })
+
+  it('holds what its role grants, and no more than its access names', async () => {
+    const viewer = await holdfast.enter(await tokenOf('viewer'))
+    await (await viewer.stream(slugs)).return()
+    await expect(viewer.stream('SELECT email FROM profiles')).rejects.toMatchObject({ code: 'relation_unknown' })
+    const owner = await holdfast.enter(await tokenOf('owner'))
+    const access = holdfast.can('team:update')
+    await expect(owner.stream(slugs, { access })).rejects.toMatchObject({ code: 'grant_missing' })
+    await expect(viewer.stream(slugs, { access })).rejects.toMatchObject({ because: 'grant_missing' })
+  })
+
+  it('is refused with the place of its call', async () => {
+    const caller = await holdfast.enter(await tokenOf('owner'))
+    await expect(caller.stream('SELECT * FROM pg_catalog.pg_roles')).rejects.toMatchObject({
+      name: 'ScopeRefusal',
+      at: expect.stringMatching(/^test\/core\/holdfast\.test\.ts:\d+:\d+$/) as unknown,
+    })
+    await expect(caller.stream(`UPDATE teams SET name = 'x'`)).rejects.toMatchObject({ code: 'read_only_route' })
+  })
+
+  it('enters afresh, also where it was let in before', async () => {
+    const token = await tokenOf('owner')
+    const caller = await holdfast.enter(token)
+    await (await caller.stream(slugs)).return()
+    await database.owner('UPDATE holdfast.sessions SET revoked_at = now() WHERE token_hash = $1', [
+      hashSessionToken(token),
+    ])
+    await expect(caller.stream(slugs)).rejects.toMatchObject({ because: 'session_revoked' })
+  })
+
+  it('corrects a hint that has grown stale', async () => {
+    const { acme } = tenants
+    const caller = await holdfast.enter(await tokenOf('member'))
+    await caller.unit(async () => undefined)
+    const roleIs = (role: string) =>
+      database.owner('UPDATE holdfast.memberships SET role = $1 WHERE tenant_id = $2 AND user_id = $3', [
+        role,
+        acme.id,
+        acme.users.member.id,
+      ])
+    await roleIs('owner')
+    await (await caller.stream(slugs)).return()
+    await roleIs('member')
+  })
+
+  it('lasts no longer than it may', async () => {
+    const short = await createHoldfast({
+      manifest,
+      database: database.target('app'),
+      poolSize: 1,
+      streams: { poolSize: 1, timeoutMs: 100, maxBytes: 10_000 },
+    })
+    const caller = await short.enter(await tokenOf('owner'))
+    const stream = await caller.stream(slugs)
+    await new Promise((resolve) => stream.signal.addEventListener('abort', resolve))
+    await expect(stream.next()).rejects.toMatchObject({ code: 'transaction_timeout' })
+    const ten = '(VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9))'
+    const wide = await caller.stream(`SELECT slug FROM teams, ${ten} a(n), ${ten} b(n), ${ten} c(n)`)
+    const read = async (): Promise<void> => {
+      for await (const row of wide) void row
+    }
+    await expect(read()).rejects.toMatchObject({ code: 'answer_too_large' })
+    await short.close()
+    await expect(caller.stream(slugs)).rejects.toMatchObject({ code: 'pool_closed' })
+  })
+})
+
 describe('a unit of work', () => {
   it('gets at most so many rows of an answer, or is rolled back', async () => {
     const narrow = await createHoldfast({ manifest, database: database.target('app'), maxRows: 1_000, poolSize: 1 })

@@ -58,6 +58,7 @@ export async function routes(app: FastifyInstance): Promise<void> {
   app.setErrorHandler(async (error, _request, reply) => reply.code(error instanceof HttpProblem ? 418 : 500).send({ own: true }))
   app.get('/notes', { config: { access: can('note:read'), first: sql\`SELECT text FROM notes ORDER BY text\` } },
     async (request) => ({ notes: request.first.rows }))
+  app.get('/notes/all', { config: { access: can('note:read'), stream: sql\`SELECT text FROM notes\` } }, async ({ rows }) => rows)
   app.get('/notes/none', { config: { access: can('note:read') } }, async () => { throw new HttpProblem('not_found') })
   app.post('/notes', { schema: { body: { type: 'object', required: ['text'], properties: { text: { type: 'string' } } } }, config: { access: can('note:create', 'note:read'),
     first: sql\`INSERT INTO notes (created_by, text) VALUES (\${caller('userId')}, \${body('text')}) RETURNING text\` } },
@@ -144,6 +145,7 @@ describe('an application in holdfast.config.ts', () => {
     const headers = { authorization: `Bearer ${signedIn.json<{ token: string }>().token}` }
     const added = await app.inject({ method: 'POST', url: '/notes', headers, payload: { text: 'hello' } })
     expect([added.statusCode, added.json()]).toEqual([201, { text: 'hello' }])
+    expect((await app.inject({ url: '/notes/all', headers })).body).toBe('{"text":"hello"}\n["end",1]\n')
     const listed = await app.inject({ url: '/notes', headers })
     expect([listed.json(), listed.headers['x-notes'], listed.headers['cache-control']]).toEqual([
       { notes: [{ text: 'hello' }] },

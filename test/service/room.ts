@@ -160,6 +160,7 @@ function watched(pool: Pool): { pool: Pool; sent: () => string[] } {
       names.push(statement.name)
       return transaction.query(statement, values)
     },
+    fetch: (query, rows, again) => transaction.fetch(query, rows, again),
     commit: () => transaction.commit(),
     savepoint: (work) => transaction.savepoint(work),
     rollback: () => transaction.rollback(),

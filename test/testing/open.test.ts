@@ -56,6 +56,20 @@ it('runs units with the app role’s rights: row-level security holds', async ()
   expect((await acme.unit((db) => db.query('SELECT title FROM invoices'))).rows).toEqual([{ title: 'acme' }])
 })
 
+it('streams within the test’s transaction, and what it left is free again', async () => {
+  const owner = await test.asCaller({ tenant: 'acme', role: 'owner' })
+  for (const title of ['a', 'b']) await seed(owner.tenantId, title)
+  const titles: unknown[] = []
+  const rows = await owner.stream<{ title: string }>('SELECT title FROM invoices ORDER BY title')
+  for await (const { title } of rows) titles.push(title)
+  expect(titles).toEqual(['a', 'b'])
+  await (await owner.stream('SELECT title FROM invoices')).return()
+  await expect(owner.stream('SELECT 1 / (total - total) AS x FROM invoices')).rejects.toMatchObject({
+    sqlstate: '22012',
+  })
+  expect((await owner.unit((db) => db.query('SELECT title FROM invoices'))).rowCount).toBe(2)
+})
+
 it('stays usable after a failure, a denial, and a unit that was read-only', async () => {
   const owner = await test.asCaller({ tenant: 'acme', role: 'owner' })
   await expect(owner.unit((db) => db.query('SELECT 1 / (total - total) FROM invoices'))).resolves.toBeDefined()

@@ -47,8 +47,9 @@ export class Connection {
   readonly #onEnd: (connection: Connection) => void
   #flight: Flight | undefined
   #ended: Error | undefined
-  /** Bytes that may still come before the answer is too large. */
-  #bytesLeft = 0
+  #bytesReceived = 0
+  /** The answer of the round trip under way has begun after so many bytes. */
+  #answerFrom = 0
   readonly #maxAnswerBytes: number
   /** Most rows of one answer. */
   readonly maxRows: number
@@ -68,7 +69,6 @@ export class Connection {
     this.dialect = dialect
     this.maxRows = o.maxRows ?? defaultMaxRows
     this.#maxAnswerBytes = o.maxAnswerBytes ?? defaultMaxAnswerBytes
-    this.#bytesLeft = this.#maxAnswerBytes
     this.#statements = new KnownStatements(o.statementLimit)
     this.#onEnd = onEnd
     client.on('error', (error) => this.#end(error))
@@ -136,13 +136,14 @@ export class Connection {
 
   /** The answers of a round trip are counted from here on. */
   countAnswer(): void {
-    this.#bytesLeft = this.#maxAnswerBytes
+    this.#answerFrom = this.#bytesReceived
   }
 
   /** A message is put together in memory before it is told, so bytes are counted as they arrive. */
   #count(bytes: number): void {
-    this.#bytesLeft -= bytes
-    if (this.#bytesLeft < 0 && this.#ended === undefined) this.#end(new DatabaseError('answer_too_large'))
+    this.#bytesReceived += bytes
+    if (this.#bytesReceived - this.#answerFrom <= this.#maxAnswerBytes || this.#ended !== undefined) return
+    this.#end(new DatabaseError('answer_too_large'))
   }
 
   get isUsable(): boolean {
@@ -162,9 +163,12 @@ export class Connection {
    * @throws DatabaseError `value_invalid`, `statement_name_reused`: nothing was sent
    */
   fly(queries: readonly Query[]): Promise<FlightEnd | FlightLoss> {
+    return this.#launch(this.#prepare(queries))
+  }
+
+  #launch(steps: readonly FlightStep[]): Promise<FlightEnd | FlightLoss> {
     if (this.#flight !== undefined)
       throw new DatabaseError('transaction_state', 'A connection carries one flight at a time.')
-    const steps = this.#prepare(queries)
     if (this.#ended !== undefined) return Promise.resolve({ cause: this.#ended, submitted: false, failure: undefined })
     const needed = new Set<string>()
     let added = 0
@@ -186,6 +190,23 @@ export class Connection {
       this.#flight = flight
       this.#client.query(flight)
     })
+  }
+
+  /**
+   * Gets some rows of a query by a portal, which lives as long as the transaction, or until another query is flown.
+   *
+   * @param rows - most rows
+   * @param again - go on with the portal of this query, which was flown last
+   * @returns as `fly`; where the first tag is `SUSPENDED` more may follow
+   * @throws DatabaseError as `fly`
+   */
+  fetch(query: Query, rows: number, again: boolean): Promise<FlightEnd | FlightLoss> {
+    return this.#launch(this.#prepare([query]).map((step) => ({ ...step, fetch: { rows, again } })))
+  }
+
+  /** Bytes that have come in all. */
+  get bytesReceived(): number {
+    return this.#bytesReceived
   }
 
   #prepare(queries: readonly Query[]): FlightStep[] {

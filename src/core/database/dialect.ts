@@ -51,8 +51,7 @@ export function hasImplicitTransaction(dialect: Dialect): boolean {
 
 /** The text that opens a transaction. Isolation and access are said in full, whatever the session's defaults are. */
 export function beginText(o: TransactionOptions): string {
-  const isolation = o.isolation === 'read committed' ? 'READ COMMITTED' : 'SERIALIZABLE'
-  return `BEGIN ISOLATION LEVEL ${isolation}, READ ${o.readOnly === true ? 'ONLY' : 'WRITE'}`
+  return `BEGIN ISOLATION LEVEL ${(o.isolation ?? 'serializable').toUpperCase()}, READ ${o.readOnly === true ? 'ONLY' : 'WRITE'}`
 }
 
 /** Does DDL run inside a transaction, and roll back with it? */

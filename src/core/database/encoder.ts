@@ -13,6 +13,8 @@ export type WireStep = {
   /** Ask for the row description? */
   readonly describe: boolean
   readonly values: readonly WireValue[]
+  /** Most rows that Execute may give, and whether it goes on with the portal that the step before has bound; all if left out. */
+  readonly fetch?: { readonly rows: number; readonly again: boolean } | undefined
 }
 
 // Message types of the frontend/backend protocol 3.0 (PostgreSQL manual, "Message Formats").
@@ -62,7 +64,8 @@ export function encodeFlight(closes: readonly string[], steps: readonly WireStep
   return buffer
 }
 
-function stepSize({ statement, parse, describe, values }: WireStep): number {
+function stepSize({ statement, parse, describe, values, fetch }: WireStep): number {
+  if (fetch?.again === true) return emptyPortalExecute.length
   const name = Buffer.byteLength(statement.name)
   let size = emptyPortalExecute.length
   if (parse) size += 1 + 4 + name + 1 + Buffer.byteLength(statement.text) + 1 + 2
@@ -77,7 +80,8 @@ function valueLength(value: WireValue): number {
   return typeof value === 'string' ? Buffer.byteLength(value) : value.length
 }
 
-function writeStep(buffer: Buffer, start: number, { statement, parse, describe, values }: WireStep): number {
+function writeStep(buffer: Buffer, start: number, { statement, parse, describe, values, fetch }: WireStep): number {
+  if (fetch?.again === true) return writeExecute(buffer, start, fetch.rows)
   let at = start
   if (parse) at = writeParse(buffer, at, statement)
   at = writeBind(buffer, at, statement.name, values)
@@ -85,8 +89,13 @@ function writeStep(buffer: Buffer, start: number, { statement, parse, describe, 
     buffer.set(emptyPortalDescribe, at)
     at += emptyPortalDescribe.length
   }
-  buffer.set(emptyPortalExecute, at)
-  return at + emptyPortalExecute.length
+  return writeExecute(buffer, at, fetch?.rows ?? 0)
+}
+
+/** @param rows - most rows; 0: all */
+function writeExecute(buffer: Buffer, start: number, rows: number): number {
+  buffer.set(emptyPortalExecute, start)
+  return buffer.writeInt32BE(rows, start + 6)
 }
 
 function writeParse(buffer: Buffer, start: number, { name, text }: Statement): number {

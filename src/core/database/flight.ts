@@ -8,6 +8,9 @@ import { Answer, type Field, type Reading, type Result, type Row } from './state
 /** One statement under way. `known` is set from the start for a name the connection has, else when ParseComplete comes. */
 export type FlightStep = WireStep & { known: KnownStatement | undefined; readonly reading?: Reading | undefined }
 
+/** Instead of a command tag: as many rows came as were asked for, and more may follow. */
+export const SUSPENDED = 'PORTAL SUSPENDED'
+
 /** Transaction status of ReadyForQuery: idle, in a transaction, in a failed one. */
 export type TransactionStatus = 'I' | 'T' | 'E'
 
@@ -157,7 +160,8 @@ export class Flight implements Submittable {
   handleReadyForQuery(): void {}
 
   handlePortalSuspended(): void {
-    this.#surprise('PortalSuspended')
+    if (this.#steps[this.#tags.length]?.fetch === undefined) return this.#surprise('PortalSuspended')
+    this.#complete(SUSPENDED)
   }
 
   handleCopyInResponse(): void {

@@ -2,11 +2,12 @@ import { type Carry, type Load, type LoadEnd, rollbackStatement } from './carry.
 import type { Connection, FlightLoss } from './connection.ts'
 import { type Dialect, beginText, hasImplicitTransaction } from './dialect.ts'
 import { DatabaseError, type ServerReport, StatementError } from './errors.ts'
-import type { Query, Result, Statement } from './statement.ts'
+import { type FlightEnd, SUSPENDED } from './flight.ts'
+import type { Query, Result, Row, Statement } from './statement.ts'
 
 /** How a transaction runs; SERIALIZABLE and read-write if nothing is said. */
 export type TransactionOptions = {
-  readonly isolation?: 'serializable' | 'read committed'
+  readonly isolation?: 'serializable' | 'repeatable read' | 'read committed'
   /**
    * Said to the server with BEGIN. A transaction that is one flight with `commit` has no BEGIN on PostgreSQL: there the
    * caller's first statement sets `transaction_read_only` itself, as *enter* does.
@@ -32,6 +33,14 @@ export type Transaction = {
   send(queries: readonly Query[], o?: { readonly commit?: boolean }): Promise<Result[]>
   /** Sends one query. @throws as `send` */
   query(statement: Statement, values?: readonly unknown[]): Promise<Result>
+  /**
+   * Gets some rows of a query by a portal: the first ones, or with `again` the next ones of the query before. Nothing
+   * else may be sent until there are no more.
+   *
+   * @param rows - most rows
+   * @throws as `send`; nothing is retried
+   */
+  fetch(query: Query, rows: number, again?: boolean): Promise<Fetched>
   /** Commits, if that has not happened and anything was sent. @throws as `send` */
   commit(): Promise<void>
   /**
@@ -46,6 +55,9 @@ export type Transaction = {
   /** Rolls back; costs no round trip if nothing is open. Never throws. */
   rollback(): Promise<void>
 }
+
+/** Some rows of a query, and how many bytes came with them. */
+export type Fetched = { readonly rows: Row[]; readonly isLast: boolean; readonly bytes: number }
 
 /** What a transaction needs from its pool. */
 export type TransactionHost = {
@@ -170,6 +182,29 @@ export class PooledTransaction implements Transaction {
     if (commit) this.#finish('committed')
     else this.#state = 'open'
     return [...end.results]
+  }
+
+  async fetch(query: Query, rows: number, again = false): Promise<Fetched> {
+    this.#assertUsable()
+    if (this.#state !== 'open') throw new DatabaseError('transaction_state', 'Nothing is fetched before it is entered.')
+    const load: Load = { opening: undefined, queries: [query], commit: false, implicit: false }
+    const before = this.#connection.bytesReceived
+    this.#busy = true
+    let end: FlightEnd | FlightLoss
+    try {
+      this.#host.countFlight()
+      end = await this.#connection.fetch(query, rows, again)
+    } finally {
+      this.#busy = false
+    }
+    if ('cause' in end) throw this.#break(this.#lossOf(end, load))
+    if (end.failure !== undefined) throw await this.#fail(end.failure, end.status, load)
+    const [result] = end.results
+    if (end.status !== 'T' || result === undefined) {
+      throw this.#break(new DatabaseError('protocol_surprise', `Protocol: transaction status ${end.status} and not T.`))
+    }
+    const isLast = end.tags[0] !== SUSPENDED
+    return { rows: result.rows, isLast, bytes: this.#connection.bytesReceived - before }
   }
 
   async commit(): Promise<void> {

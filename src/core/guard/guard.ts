@@ -1,5 +1,8 @@
+import { DatabaseError } from '../database/errors.ts'
 import type { Pool } from '../database/pool.ts'
-import type { Query, Result } from '../database/statement.ts'
+import type { Query, Reading, Result } from '../database/statement.ts'
+import { RowStream } from '../database/stream.ts'
+import type { StreamPool } from '../database/stream-pool.ts'
 import type { Transaction } from '../database/transaction.ts'
 import { type Grants, intersectGrants } from '../scope/grants.ts'
 import type { Scope } from '../scope/scope.ts'
@@ -30,6 +33,13 @@ export type UnitRequest = EnterRequest & {
   readonly more?: boolean
 }
 
+/** A stream's caller and what they need. */
+export type StreamRequest = Pick<EnterRequest, 'credential' | 'selectors' | 'access'> &
+  Pick<UnitRequest, 'whole'> & {
+    /** Aborted when nobody wants the rows any more. */
+    readonly signal?: AbortSignal | undefined
+  }
+
 /** What a unit of work has in hand. */
 export type Unit = {
   readonly caller: Caller
@@ -44,6 +54,8 @@ export type Unit = {
 export type GuardOptions = {
   readonly pools: Readonly<Record<PoolName, Pool>>
   readonly scope: Scope
+  /** Where streams run; without it there are none. */
+  readonly streams?: StreamPool
   /** Told of each admitted caller whose last-seen time is a minute old; must not throw. */
   readonly onTouch?: (caller: Caller, credential: Credential) => void
   /** Told of a task given to `afterCommit` that failed. */
@@ -60,9 +72,18 @@ export type Guard = {
    * @throws DatabaseError when the database fails; 40001 has been retried, so `work` may run more than once
    */
   run<T>(request: UnitRequest, work: (unit: Unit) => Promise<T>): Promise<T>
+  /**
+   * Enters a caller and opens a stream in a read-only transaction of its own, which no retry repeats.
+   * @param statement given the caller's ids, the statement
+   * @throws as `run`; DatabaseError `unsupported_use` where there is no pool for streams
+   */
+  stream?<R extends object>(
+    request: StreamRequest,
+    statement: (caller: { userId: string; tenantId: string }) => Sql<object> & Reading,
+  ): Promise<{ readonly caller: Caller; readonly rows: RowStream<R> }>
 }
 
-export function createGuard(options: GuardOptions): Guard {
+export function createGuard(options: GuardOptions): Required<Guard> {
   const hints = createHints()
   const roles = createRoleBook()
 
@@ -120,16 +141,48 @@ export function createGuard(options: GuardOptions): Guard {
           for (const task of tasks) await settle(task, options.onAfterCommitError)
           return value
         } catch (error) {
-          if (!(error instanceof EnterRefused)) throw error
-          if (error.refusal.kind === 'denied') {
-            hints.forget(key)
-            throw error.refusal.denial
-          }
-          if (stale > MAX_STALE_HINTS) throw error
-          hints.set(key, error.refusal.truth)
+          correctHint(key, error, stale)
         }
       }
     },
+    async stream<R extends object>(
+      request: StreamRequest,
+      statement: (caller: { userId: string; tenantId: string }) => Sql<object> & Reading,
+    ) {
+      const { streams } = options
+      if (streams === undefined) throw new DatabaseError('unsupported_use', 'There is no pool for streams.')
+      const unit: UnitRequest = { ...request, pool: 'app', readOnly: true, strict: false }
+      const key = hintKey(request.credential, request.selectors, request.access.kind === 'can')
+      for (let stale = 0; ; stale++) {
+        // one snapshot for caller and rows; no retry could repeat what has left, and nothing needs to be serialized
+        const transaction = await (await streams.open()).begin({ isolation: 'repeatable read', readOnly: true })
+        try {
+          const hint = stale > MAX_STALE_HINTS ? undefined : hints.get(key)
+          const { entered, grants } = await enterWithFirst(unit, transaction, hint)
+          const { version, touchDue, ...who } = entered
+          hints.set(key, { userId: who.userId, tenantId: who.tenantId, role: who.role, version })
+          const query = confine(options.scope, statement(who), confinementOf(unit, who, grants))
+          const rows = await RowStream.open<R>(transaction, query, { ...streams.limits, signal: request.signal })
+          const caller: Caller = { ...who, grants }
+          if (touchDue) options.onTouch?.(caller, request.credential)
+          return { caller, rows }
+        } catch (error) {
+          await transaction.rollback()
+          correctHint(key, error, stale)
+        }
+      }
+    },
+  }
+
+  /** Takes the truth from a refused hint. @throws what else it was */
+  function correctHint(key: string, error: unknown, stale: number): void {
+    if (!(error instanceof EnterRefused)) throw error
+    if (error.refusal.kind === 'denied') {
+      hints.forget(key)
+      throw error.refusal.denial
+    }
+    if (stale > MAX_STALE_HINTS) throw error
+    hints.set(key, error.refusal.truth)
   }
 }
 

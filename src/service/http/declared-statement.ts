@@ -13,7 +13,8 @@ import { type DeclaredRoute, RouteDeclarationError } from './route-declaration.t
  */
 export function refuseUnscopable(routes: readonly DeclaredRoute[], scope: Scope): void {
   const roles = Object.entries(scope.manifest.roles).map(([role, texts]) => ({ role, grants: parseGrants(texts) }))
-  for (const { methods, url, access, first } of routes) {
+  for (const { methods, url, access, first: declaredFirst, stream } of routes) {
+    const first = declaredFirst ?? stream
     if (first === undefined || access.kind === 'open') continue
     const permissions = access.kind === 'can' ? access.permissions : []
     for (const { role, grants } of roles) {
@@ -25,9 +26,8 @@ export function refuseUnscopable(routes: readonly DeclaredRoute[], scope: Scope)
         if (!(error instanceof ScopeRefusal)) throw error
         // a declared statement is the program's own text
         show(error, undefined, first.text)
-        throw new RouteDeclarationError(`${methods.join(', ')} ${url}: its first statement: ${error.message}`, {
-          cause: error,
-        })
+        const part = stream === undefined ? 'first statement' : 'stream'
+        throw new RouteDeclarationError(`${methods.join(', ')} ${url}: its ${part}: ${error.message}`, { cause: error })
       }
     }
   }

@@ -11,13 +11,26 @@ import type { Caller } from '../../core/guard/caller.ts'
 import { credentialOf } from '../../core/guard/credential.ts'
 import type { Guard, PoolName, Unit, UnitRequest } from '../../core/guard/guard.ts'
 import type { ScopedDatabase } from '../../core/guard/scoped-database.ts'
-import { resolveValues } from '../../core/guard/sql.ts'
+import { resolveValues, type Sql } from '../../core/guard/sql.ts'
 import { selectTenant, type TenantSources } from '../../core/guard/tenant-selection.ts'
-import type { Result } from '../../core/database/statement.ts'
+import { DatabaseError } from '../../core/database/errors.ts'
+import type { Result, Row } from '../../core/database/statement.ts'
+import type { RowStream } from '../../core/database/stream.ts'
 import { isSafe, refuseCrossSite } from './cross-site.ts'
 import { refuseUngrantable, refuseUnscopable } from './declared-statement.ts'
 import { HEADERS_COUNT } from './limits.ts'
-import { GuardMisuse, misuse, type Passage, passageOf, PAST, type Prepared, SENT_ITSELF, UNJUDGED } from './passage.ts'
+import { NDJSON, ndjson } from './ndjson.ts'
+import {
+  GuardMisuse,
+  misuse,
+  NOT_ROWS,
+  type Passage,
+  passageOf,
+  PAST,
+  type Prepared,
+  SENT_ITSELF,
+  UNJUDGED,
+} from './passage.ts'
 import { HttpProblem } from './problem.ts'
 import { markOf } from './reply-mark.ts'
 import { type DeclaredRoute, declarationOf, type RouteDeclaration, RouteDeclarationError } from './route-declaration.ts'
@@ -40,6 +53,8 @@ declare module 'fastify' {
     readonly db: ScopedDatabase
     /** Result of the declared first statement. Inside the handler of a route that declares one; else it throws. */
     readonly first: Result
+    /** The rows of the declared stream. Inside the handler of a route that declares one; else it throws. */
+    readonly rows: RowStream
     /** The unit of work, with `afterCommit`. Inside a guarded handler only; else it throws. */
     readonly unit: Unit
   }
@@ -100,11 +115,17 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
   app.decorateRequest('caller', { getter: callerGetter })
   app.decorateRequest('db', { getter: dbGetter })
   app.decorateRequest('first', { getter: firstGetter })
+  app.decorateRequest('rows', { getter: rowsGetter })
   function unitGetter(this: FastifyRequest): Unit {
     return unitOf(this)
   }
   function callerGetter(this: FastifyRequest): Caller {
-    return unitOf(this).caller
+    return passageOf(this).stream?.caller ?? unitOf(this).caller
+  }
+  function rowsGetter(this: FastifyRequest): RowStream {
+    const { stream } = passageOf(this)
+    if (stream === undefined) throw new GuardMisuse('request.rows is there where the route declares stream.')
+    return stream.rows
   }
   function dbGetter(this: FastifyRequest): ScopedDatabase {
     return unitOf(this).db
@@ -213,6 +234,8 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
     return function guardedHandler(this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) {
       const declared = declaredOf(request)
       if (declared.access.kind === 'open') return handler.call(this, request, reply)
+      const { stream } = declared
+      if (stream !== undefined) return runStream(this, declared, stream, handler, request, reply)
       return run(this, declared, handler, request, reply)
     }
   }
@@ -266,6 +289,51 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
       throw error
     }
   }
+
+  /** Its first byte leaves when the caller is entered and the first rows are there: what fails until then is a problem. */
+  async function runStream(
+    instance: FastifyInstance,
+    declared: DeclaredRoute,
+    stream: Sql<object>,
+    handler: RouteHandlerMethod,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<unknown> {
+    if (guard.stream === undefined) throw new DatabaseError('unsupported_use', 'The guard has no streams.')
+    const mark = markOf(reply)
+    const passage = passageOf(request)
+    const gone = new AbortController()
+    // nobody gets this answer; it is only no fault of ours
+    reply.raw.once('close', () => gone.abort(new HttpProblem('request_timeout')))
+    const opened = await guard.stream<Row>(
+      { ...preparedOf(passage), access: declared.access as GuardedAccess, signal: gone.signal },
+      (caller) => ({ text: stream.text, values: valuesFor(stream, request, caller) }),
+    )
+    passage.stream = opened
+    try {
+      const value: unknown = await handler.call(instance, request, reply)
+      if (value === reply || reply.sent || reply.raw.headersSent) throw misuse(request, SENT_ITSELF)
+      if (!isAsyncIterable(value)) throw misuse(request, NOT_ROWS)
+      passage.finished = true
+      reply.type(NDJSON)
+      if (request.method !== 'HEAD') {
+        const tell = (error: Error): void => {
+          if (!gone.signal.aborted) request.log.error({ err: error }, 'a stream was cut')
+        }
+        return ndjson(opened.rows, value).on('error', tell)
+      }
+      await opened.rows.return()
+      return ''
+    } catch (error) {
+      await opened.rows.return()
+      mark.restore()
+      throw error
+    }
+  }
+}
+
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value
 }
 
 function preparedOf({ prepared }: Passage): Prepared {

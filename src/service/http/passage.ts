@@ -1,4 +1,6 @@
 import type { FastifyRequest } from 'fastify'
+import type { RowStream } from '../../core/database/stream.ts'
+import type { Caller } from '../../core/guard/caller.ts'
 import type { Credential } from '../../core/guard/credential.ts'
 import type { Unit } from '../../core/guard/guard.ts'
 
@@ -16,6 +18,8 @@ export type Passage = {
   prepared: Prepared | undefined
   /** while its handler runs */
   unit: Unit | undefined
+  /** what a declared stream has in hand */
+  stream: { readonly caller: Caller; readonly rows: RowStream } | undefined
   /** Its handler sent its answer itself: the unit is rolled back. */
   leaked: boolean
   /** Its unit was committed: only then an answer may be good news. */
@@ -29,7 +33,14 @@ const PASSAGE = Symbol('holdfast.passage')
 
 /** The guard's notes on a request. */
 export function passageOf(request: FastifyRequest & { [PASSAGE]?: Passage }): Passage {
-  request[PASSAGE] ??= { prepared: undefined, unit: undefined, leaked: false, finished: false, told: false }
+  request[PASSAGE] ??= {
+    prepared: undefined,
+    unit: undefined,
+    stream: undefined,
+    leaked: false,
+    finished: false,
+    told: false,
+  }
   return request[PASSAGE]
 }
 
@@ -38,6 +49,8 @@ export const SENT_ITSELF =
 
 export const UNJUDGED =
   'an answer that no finished unit made was withheld: on a guarded route only the handler answers, and a 404 handler says 404.'
+
+export const NOT_ROWS = 'the handler of a declared stream returns request.rows, or another async iterable of objects.'
 
 export const PAST =
   'an answer that no finished unit made has left by reply.hijack() or reply.raw: nobody had judged its caller.'

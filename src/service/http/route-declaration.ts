@@ -14,6 +14,11 @@ export type RouteDeclaration = {
    * when the handler then throws.
    */
   more?: boolean
+  /**
+   * The one statement whose rows it streams, as lines of JSON; its handler gives `request.rows` back, or what it makes of
+   * them. With GET alone, and instead of `first`.
+   */
+  stream?: Sql<object>
   /** The login role it runs under: `app`. `identity` is for the service's own routes, and refused to any other. */
   pool?: PoolName
   /** The caller's session, membership and tenant are locked while it runs: no change of them may overlap. */
@@ -27,6 +32,7 @@ export type DeclaredRoute = {
   readonly access: Access
   readonly first: Sql<object> | undefined
   readonly more: boolean
+  readonly stream: Sql<object> | undefined
   readonly pool: PoolName
   readonly strict: boolean
 }
@@ -52,7 +58,7 @@ export function declarationOf(
   const refuse = (why: string): never => {
     throw new RouteDeclarationError(`${name}: ${why}`)
   }
-  const { access, first, more = false, pool = 'app', strict = false } = config ?? {}
+  const { access, first, more = false, stream, pool = 'app', strict = false } = config ?? {}
   if (access === undefined) {
     return refuse(
       "the route does not say who may use it. Add config: { access: can('resource:verb') }, signedIn() or open('why').",
@@ -62,17 +68,24 @@ export function declarationOf(
   if (!isAccess(access)) return refuse('access must be made by can(), signedIn() or open().')
   // the identity role reads every tenant's accounts: no application's handler runs as it (CWE-269)
   if (!pools.includes(pool)) return refuse(`pool must be ${pools.map((each) => `'${each}'`).join(' or ')}.`)
-  if (access.kind === 'open' && (first !== undefined || more || strict || config?.pool !== undefined)) {
-    return refuse('an open route has no caller, so it has no first, more, pool or strict.')
+  const others = first !== undefined || more || strict || config?.pool !== undefined
+  if (access.kind === 'open' && (others || stream !== undefined)) {
+    return refuse('an open route has no caller, so it has no first, more, stream, pool or strict.')
+  }
+  if (stream !== undefined && (others || !methods.every((method) => method === 'GET' || method === 'HEAD'))) {
+    return refuse('stream stands alone, and needs GET: it has no first, more, pool or strict.')
   }
   if (strict && methods.some(isSafe)) return refuse('strict takes locks, so it needs POST, PUT, PATCH or DELETE.')
-  if (first !== undefined && (typeof first.text !== 'string' || !Array.isArray(first.values))) {
-    return refuse('first must be made by sql`…`.')
+  for (const [part, statement] of Object.entries({ first, stream })) {
+    if (statement === undefined || (typeof statement.text === 'string' && Array.isArray(statement.values))) continue
+    return refuse(`${part} must be made by sql\`…\`.`)
   }
-  const lacking = paramsOf(first?.values ?? []).find((each) => !parametersOf(url).has(each))
-  if (lacking !== undefined) return refuse(`first takes param('${lacking}'), which the path lacks.`)
+  const declared = first ?? stream
+  const lacking = paramsOf(declared?.values ?? []).find((each) => !parametersOf(url).has(each))
+  if (lacking !== undefined)
+    return refuse(`${first === undefined ? 'stream' : 'first'} takes param('${lacking}'), which the path lacks.`)
   if (more && first === undefined) return refuse('more says that statements follow first, and there is no first.')
-  return Object.freeze({ methods, url, access, first, more, pool, strict })
+  return Object.freeze({ methods, url, access, first, more, stream, pool, strict })
 }
 
 /** A path's parameters: each name ends where its part does, or where a fixed piece or a pattern follows. */
