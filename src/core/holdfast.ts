@@ -163,7 +163,7 @@ export async function createHoldfast<const M extends Manifest>(config: HoldfastC
             const asked = { ...request, access: access ?? anyMember, whole: access === undefined, signal }
             return (await stream<R>(asked, () => read)).rows
           } catch (error) {
-            locate(error, at)
+            locate(error, at, read.text)
             throw error
           }
         },
