@@ -151,6 +151,7 @@ function countRefusal(report: Report, { found, verb }: Judged, { refused, ...ver
 function summed(code: string, construct: string): string {
   if (code === 'column_list_missing') return ''
   if (code === 'grouping_incomplete') return 'add … to GROUP BY'
+  if (code === 'column_not_accepted') return construct.replace(/\S+\.\*$/, '….*')
   if (code === 'function_not_accepted' && whyNot('function', construct) === undefined) return "one of the suite's own"
   if (code === 'type_not_accepted' && whyNot('type', construct) === undefined) return "one of the suite's own"
   return construct
