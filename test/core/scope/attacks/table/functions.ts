@@ -219,6 +219,21 @@ export const functions: readonly Attack[] = [
     { as: 'own', leaks: { second: 'own' } },
   ],
   ['a declared function as a field', 'shadow', 'SELECT u.title_of FROM users u', 'scoped'],
+  [
+    'a declared function in FROM',
+    'reads',
+    'SELECT * FROM app.title_of(900101) t',
+    'scoped',
+    { leaks: { first: 'function' } },
+  ],
+  [
+    'a declared function over one’s own rows',
+    'reads',
+    'SELECT app.title_of(id + 900000) FROM docs',
+    'scoped',
+    { leaks: { first: 'function' } },
+  ],
+  ['a declared function in the home of built-ins', 'shadow', 'SELECT pg_catalog.title_of(1)', 'function_not_accepted'],
   ['a declared function in another schema', 'shadow', 'SELECT evil.title_of(900101)', 'function_not_accepted'],
   ['a function that the manifest does not declare', 'shadow', 'SELECT evil.yes(1, 2)', 'function_not_accepted'],
   [

@@ -188,4 +188,12 @@ export const relations: readonly Attack[] = [
   ['a write through a view', 'writes', "UPDATE recent SET title = 'x'", 'relation_view'],
   ['an INSERT through a view', 'plants', 'INSERT INTO recent (id) VALUES (1)', 'relation_view'],
   ['a lock through a view', 'work', 'SELECT id FROM recent FOR UPDATE', 'relation_view'],
+  ['a lock through a view, from without', 'work', 'SELECT * FROM (SELECT id FROM recent) x FOR SHARE', 'relation_view'],
+  ['a row type of a view', 'shadow', 'SELECT NULL::app.recent', 'type_not_accepted'],
+  [
+    'a write by what a view shows',
+    'writes',
+    "UPDATE docs SET title = 'x' || docs.id FROM recent r WHERE r.id = docs.id OR true",
+    'scoped',
+  ],
 ]
