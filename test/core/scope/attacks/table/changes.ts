@@ -287,7 +287,7 @@ export const changes: readonly Attack[] = [
     'all columns through a subquery without FROM',
     'hidden',
     'DELETE FROM docs d WHERE EXISTS (SELECT (SELECT to_json(d)))',
-    'column_unknown',
+    'column_not_accepted',
   ],
   [
     'a hidden column in a CTE’s write',
