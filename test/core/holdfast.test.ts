@@ -1,6 +1,14 @@
 import fastify, { type FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, describe, expect, expectTypeOf, it } from 'vitest'
-import { createHoldfast, defineManifest, type Holdfast, type PermissionOf, type RowOf, sql } from '../../src/index.ts'
+import {
+  createHoldfast,
+  defineManifest,
+  type Holdfast,
+  type PermissionOf,
+  type RowOf,
+  type StreamOptions,
+  sql,
+} from '../../src/index.ts'
 import { hashSessionToken } from '../../src/core/guard/credential.ts'
 import { can, firstOf, guardPlugin, param } from '../../src/fastify.ts'
 import { defaultRoles } from '../../src/service/tenancy/manifest.ts'
@@ -150,25 +158,33 @@ describe('a stream', () => {
     await roleIs('member')
   })
 
+  const limited = async (streams: StreamOptions) => {
+    const own = await createHoldfast({ manifest, database: database.target('app'), poolSize: 1, streams })
+    return { own, caller: await own.enter(await tokenOf('owner')) }
+  }
+
   it('lasts no longer than it may', async () => {
-    const short = await createHoldfast({
-      manifest,
-      database: database.target('app'),
-      poolSize: 1,
-      streams: { poolSize: 1, timeoutMs: 100, maxBytes: 10_000 },
-    })
-    const caller = await short.enter(await tokenOf('owner'))
+    const { own, caller } = await limited({ poolSize: 1, timeoutMs: 1_000 })
     const stream = await caller.stream(slugs)
     await new Promise((resolve) => stream.signal.addEventListener('abort', resolve))
     await expect(stream.next()).rejects.toMatchObject({ code: 'transaction_timeout' })
+    await own.close()
+    await expect(caller.stream(slugs)).rejects.toMatchObject({ code: 'pool_closed' })
+  })
+
+  it('has no more bytes than it may, and ends with its signal', async () => {
+    const { own, caller } = await limited({ maxBytes: 10_000 })
     const ten = '(VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9))'
-    const wide = await caller.stream(`SELECT slug FROM teams, ${ten} a(n), ${ten} b(n), ${ten} c(n)`)
+    const wide = `SELECT slug FROM teams, ${ten} a(n), ${ten} b(n), ${ten} c(n)`
     const read = async (): Promise<void> => {
-      for await (const row of wide) void row
+      for await (const row of await caller.stream(wide)) void row
     }
     await expect(read()).rejects.toMatchObject({ code: 'answer_too_large' })
-    await short.close()
-    await expect(caller.stream(slugs)).rejects.toMatchObject({ code: 'pool_closed' })
+    const gone = new AbortController()
+    const stream = await caller.stream(slugs, { signal: gone.signal })
+    gone.abort()
+    await expect(stream.next()).rejects.toMatchObject({ name: 'AbortError' })
+    await own.close()
   })
 })
 
