@@ -17,6 +17,8 @@ export const CLASSES = {
     "ON CONFLICT meets a row out of reach: row-level security raises, the kernel's WHERE skips it",
   'a read is assumed':
     'any column beside the target counts as read, so that of update and read the narrower reach holds: shown by policies that are as narrow',
+  'a parameter is cast':
+    'the tenant or owner that a caller gives as a parameter gets the type of its column, of which the raw statement leaves it without: shown by the raw one with that cast',
   'order left open':
     'what it gives depends on the order of rows, or on the plan, under row-level security alone too: shown by other plans and another order',
   'an error by plan': 'an expression fails or not by the plan: one of the plans of the other wall ends alike',
@@ -169,6 +171,7 @@ export class Judge {
     if ('failed' in second && second.failed === REFUSED_BY_POLICY && shape.hasConflict) return 'a conflict out of reach'
     if ('failed' in first && CLOSED.has(first.failed) && !('failed' in second)) return 'fails closed'
     if (await this.#isNarrower(statement, first, shape)) return 'a read is assumed'
+    if (await this.#isCast(statement, bound, first, shape)) return 'a parameter is cast'
     const others = await this.#plans('second', statement, shape)
     const ours = await this.#plans('first', bound, shape)
     const meet = [second, ...others].some((theirs) => [first, ...ours].some((our) => areEqual(theirs, our, shape)))
@@ -200,6 +203,16 @@ export class Judge {
   async #isNarrower(statement: Statement, first: Outcome, shape: Shape): Promise<boolean> {
     if (!shape.writes) return false
     return areEqual(first, await this.#run('second', statement, { ...shape, before: this.#arena.narrowed() }), shape)
+  }
+
+  /** With the casts that the final text has, the raw statement gives the same. */
+  async #isCast(statement: Statement, bound: Sent, first: Outcome, shape: Shape): Promise<boolean> {
+    const text = statement.text.replace(/\$(\d+)\b(?!::)/g, (parameter) => {
+      const [cast] = new RegExp(`\\${parameter}::\\w+`).exec(bound.text) ?? []
+      return cast ?? parameter
+    })
+    if (text === statement.text) return false
+    return areEqual(first, await this.#run('second', { text, values: statement.values }, shape), shape)
   }
 
   /** Without the rows out of reach the first wall ends as the second does. */
