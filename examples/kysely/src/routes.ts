@@ -1,11 +1,16 @@
 import type { FastifyInstance } from 'fastify'
-import { HttpProblem } from 'holdfast/fastify'
+import { HttpProblem, rowsOf, sql as statement } from 'holdfast/fastify'
 import { kyselyOf } from 'holdfast/kysely'
+import type { RowOf } from 'holdfast'
 import { sql } from 'kysely'
 import { jsonArrayFrom } from 'kysely/helpers/postgres'
-import { can } from '../manifest.ts'
+import { can, type manifest } from '../manifest.ts'
 import { fields, idParams, text, time } from './fields.ts'
 import type { Tables } from './tables.ts'
+
+/** All of it, however much: as lines of JSON, which say at their end that nothing is missing. */
+const everyBooking = statement<Pick<RowOf<typeof manifest, 'bookings'>, 'id' | 'title' | 'starts_at' | 'ends_at'>>`
+  SELECT id, title, starts_at, ends_at FROM bookings ORDER BY starts_at, id`
 
 /** All routes of the application; Holdfast mounts them under its guard. */
 export async function routes(app: FastifyInstance): Promise<void> {
@@ -71,6 +76,10 @@ export async function routes(app: FastifyInstance): Promise<void> {
         .returning(['id', 'title'])
         .executeTakeFirstOrThrow()
     },
+  )
+
+  app.get('/bookings/export', { config: { access: can('booking:read'), stream: everyBooking } }, async (request) =>
+    rowsOf(request, everyBooking),
   )
 
   app.delete<{ Params: { id: string } }>(

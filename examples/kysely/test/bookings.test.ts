@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { openApp } from './open-app.ts'
 
-const { as, test } = await openApp()
+const { as, app, test } = await openApp()
 
 const hours = (from: number, to: number) => ({
   title: `${from} to ${to}`,
@@ -26,6 +26,20 @@ it('a room is booked once at a time, and listed with what is next', async () => 
   expect(await member('GET /rooms')).toMatchObject({
     body: { rooms: [{ name: 'Blue', next: [{ title: '9 to 11' }, { title: '11 to 12' }] }] },
   })
+})
+
+it('all bookings are exported, and the last line says so', async () => {
+  const path = await room('acme')
+  const member = await as('acme', 'member')
+  for (const hour of [9, 10, 11]) await member(`POST ${path}/bookings`, hours(hour, hour + 1))
+  const { headers } = await test.asCaller({ tenant: 'acme', role: 'viewer' })
+  const lines = (await app.inject({ url: '/bookings/export', headers })).body.trimEnd().split('\n')
+  expect(lines.map((line): unknown => JSON.parse(line))).toMatchObject([
+    { title: '9 to 10' },
+    { title: '10 to 11' },
+    { title: '11 to 12' },
+    ['end', 3],
+  ])
 })
 
 it('a booking is taken back by who made it', async () => {
