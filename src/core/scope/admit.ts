@@ -1,7 +1,7 @@
 import { listOf, parseText, type Struct, stringsOf, type Token, unwrap } from './grammar.ts'
 import { INSTEAD } from './instead.ts'
 import { readLexis, refuseAt } from './lexis.ts'
-import type { Manifest } from './manifest.ts'
+import type { Manifest, Table } from './manifest.ts'
 import { ScopeRefusal, type ScopeRefusalCode } from './refusals.ts'
 import { SHAPES } from './shapes.ts'
 import { isBounded, MAX_SIZE, readPadding, readSize, type Size } from './sizes.ts'
@@ -34,7 +34,7 @@ export type Admitted = {
   /** calls of the application's own functions */
   readonly calls: readonly Struct[]
   /** columns that were named with a schema, as `schema.table.column`: their nodes have only table and column left */
-  readonly qualified: readonly Struct[]
+  readonly qualified: readonly { readonly column: Struct; readonly table: Table }[]
   readonly sizes: readonly Size[]
   readonly locks: boolean
   /** highest parameter number, 0 for none */
@@ -110,7 +110,7 @@ type Found = {
   mentions: Struct[]
   ctes: Map<string, number>
   calls: Struct[]
-  qualified: Struct[]
+  qualified: { column: Struct; table: Table }[]
   sizes: Size[]
   locks: boolean
   parameters: number
@@ -242,12 +242,12 @@ class Visit {
     const fields = listOf(column.fields)
     if (fields.length <= 2) return
     const [home, name] = stringsOf(fields)
-    const isTable = this.#manifest.tables.some((table) => table.schema === home && table.name === name)
-    if (fields.length > 3 || !isTable) {
+    const table = this.#manifest.tables.find((one) => one.schema === home && one.name === name)
+    if (fields.length > 3 || table === undefined) {
       this.#refuse(at, 'column_not_accepted', 'name a column as table.column, with the alias of the table')
     }
     column.fields = fields.slice(1)
-    this.found.qualified.push(column as Struct)
+    this.found.qualified.push({ column: column as Struct, table })
   }
 
   #countParameter(number: number, at: number): void {

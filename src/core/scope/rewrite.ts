@@ -35,12 +35,22 @@ export function rewrite(admitted: Admitted, manifest: Manifest, grants: Grants):
 
 /** After all else: where a star was replaced as a whole, nothing is left to drop. */
 function dropSchemas(draft: Draft): void {
-  const { qualified, tokens } = draft.admitted
-  for (const { location } of qualified) {
+  const { qualified, tokens, mentions, writes, ctes } = draft.admitted
+  if (qualified.length === 0) return
+  const targets = writes.map(({ statement }) => statement['relation'] as Struct)
+  const bare = [...mentions, ...targets].filter(
+    ({ alias, schemaname, relname }) => alias === undefined && (schemaname !== undefined || !ctes.has(String(relname))),
+  )
+  for (const { column, table } of qualified) {
+    const { location } = column
+    // under an alias the table has no other name, and its own may be another's
+    if (!bare.some((relation) => draft.tableOf(relation) === table)) {
+      draft.refuse(location, 'column_not_accepted', 'name it by the alias of its table')
+    }
     const first = tokens.findIndex(({ start }) => start === Number(location ?? 0))
-    const [schema, table] = [tokens[first], tokens[first + 2]]
-    if (schema === undefined || table === undefined) throw new TypeError('a column stands at a token')
-    draft.edit(schema.start, table.start, '')
+    const [schema, name] = [tokens[first], tokens[first + 2]]
+    if (schema === undefined || name === undefined) throw new TypeError('a column stands at a token')
+    draft.edit(schema.start, name.start, '')
   }
 }
 

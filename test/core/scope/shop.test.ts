@@ -197,6 +197,7 @@ describe('names with a schema', () => {
 
   it.each([
     'SELECT other.orders.id FROM orders',
+    'SELECT app.orders.id FROM app.orders o, units orders',
     'SELECT db.app.orders.id FROM app.orders',
     'SELECT pg_catalog.orders.id',
   ])('or are refused: %s', (text) => {

@@ -68,11 +68,15 @@ export function isFunctionField(field: string, columns: ReadonlySet<string>): bo
   if (OWN_FAMILIES.test(field)) return true
   const name = field.replace(/^_+/, '')
   if (FUNCTIONS.has(field) || PLAIN_FIELDS.has(field)) return false
-  return (REFUSED.function.has(field) || REFUSED.type.has(name)) && !columns.has(field)
+  const isRefused = REFUSED.function.has(field) || REFUSED.type.has(name)
+  return isRefused && (ACTING.test(name) || !columns.has(field))
 }
 
-const OWN_FAMILIES =
-  /^_*(?:pg_|binary_upgrade|crdb_|reg|to_reg|lo_|(?:query|table|schema|database|cursor)_to_|txid_|(?:next|curr|set)val$|set_config$|current_setting$)/
+/** Names that are the databases' own, whatever they may add. */
+const OWN_FAMILIES = /^_*(?:pg_|binary_upgrade|crdb_)/
+/** Of what is refused, what acts or looks up: a column of the same name would have to be named without its table. */
+const ACTING =
+  /^(?:reg|to_reg|lo_|(?:query|table|schema|database|cursor)_to_|txid_|(?:next|curr|set)val$|set_config$|current_setting$)/
 
 /** Refused names that are nevertheless fields and no more: no such function takes one argument, no such type is cast to. */
 export const PLAIN_FIELDS: ReadonlySet<string> = new Set(

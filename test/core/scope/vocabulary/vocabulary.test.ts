@@ -224,6 +224,12 @@ describe('x.f', () => {
     expect(isFunctionField('money', new Set())).toBe(true)
     expect(isFunctionField('money', new Set(['money']))).toBe(false)
     expect(isFunctionField('pg_sleep', new Set(['pg_sleep']))).toBe(true)
+    for (const acting of ['nextval', 'lo_unlink', 'regclass', '_regrole', 'table_to_xml']) {
+      expect(isFunctionField(acting, new Set([acting]))).toBe(true)
+    }
+    for (const plain of ['region', 'registered_at', 'lo_price', 'reg', 'query_to_run', 'txid_note']) {
+      expect(isFunctionField(plain, new Set([plain]))).toBe(false)
+    }
     expect(isFunctionField('total', new Set())).toBe(false)
     expect(isFunctionField('lower', new Set())).toBe(false)
   })
