@@ -10,6 +10,8 @@ export type Outcome =
       readonly columns: readonly string[]
       /** digests of the tenant's own rows, by table; empty after a statement that only reads */
       readonly effects: string
+      /** and of rows that are nobody's */
+      readonly strays: string
     }
   | { readonly failed: string; readonly message: string }
 
@@ -114,7 +116,7 @@ export class Arena {
    */
   async run(place: Place, sent: Sent, o: { writes: boolean; before?: string; isUntold?: true }): Promise<Outcome> {
     const session = place === 'second' ? this.#secondWall() : this.#sessions[place]
-    if (!o.writes && o.before === undefined) return this.#attempt(session, sent, async () => '')
+    if (!o.writes && o.before === undefined) return this.#attempt(session, sent, async () => NOTHING)
     const isConfined = place === 'second'
     const { client } = session
     const before = o.before === undefined ? '' : `${isConfined ? 'SET LOCAL ROLE NONE; ' : ''}${o.before}`
@@ -122,7 +124,7 @@ export class Arena {
     let isOpen = true
     try {
       return await this.#attempt(session, sent, async () => {
-        if (!o.writes || o.isUntold === true) return ''
+        if (!o.writes || o.isUntold === true) return NOTHING
         isOpen = false
         return this.#effects(client, place, o.before !== undefined)
       })
@@ -168,7 +170,7 @@ export class Arena {
   async #attempt(
     { client, types }: Session,
     { text, values, name }: Sent,
-    effects: () => Promise<string>,
+    effects: () => Promise<Left>,
   ): Promise<Outcome> {
     try {
       const query = {
@@ -184,7 +186,7 @@ export class Arena {
       for (const field of fields) {
         columns.push(`${field.name} ${await typeName(client, types, field.dataTypeID)}(${field.dataTypeModifier})`)
       }
-      return { rows: rows.map((row) => JSON.stringify(row)), columns, effects: left }
+      return { rows: rows.map((row) => JSON.stringify(row)), columns, ...left }
     } catch (error) {
       if (error instanceof Trespass || (error as { code?: string }).code === undefined) throw error
       return { failed: (error as { code: string }).code, message: (error as Error).message }
@@ -192,7 +194,7 @@ export class Arena {
   }
 
   /** What the tenant's rows are now; then all is rolled back. Whoever changed another's has crossed the wall. */
-  async #effects(client: pg.Client, place: Place, isPrepared: boolean): Promise<string> {
+  async #effects(client: pg.Client, place: Place, isPrepared: boolean): Promise<Left> {
     const isSealed = place === 'first' && this.#role.isNarrow
     const sql = `SET LOCAL ROLE NONE; EXECUTE effects; ${isSealed ? sealedSql(this.world) : 'SELECT 0 AS broken'}; ROLLBACK`
     const results = (await client.query(sql)) as unknown as pg.QueryResult[]
@@ -203,11 +205,15 @@ export class Arena {
     if (place !== 'alone' && !isPrepared && othersOf(rows) !== this.#others) {
       throw new Trespass("another tenant's rows are not what they were")
     }
-    return rows.map(({ t, mine }) => `${t} ${mine}`).join('\n')
+    const told = (which: 'mine' | 'strays'): string => rows.map((row) => `${row.t} ${row[which]}`).join('\n')
+    return { effects: told('mine'), strays: told('strays') }
   }
 }
 
-type Effects = { readonly t: string; readonly mine: string; readonly others: string }
+type Effects = { readonly t: string; readonly mine: string; readonly others: string; readonly strays: string }
+type Left = { readonly effects: string; readonly strays: string }
+
+const NOTHING: Left = { effects: '', strays: '' }
 
 const othersOf = (rows: readonly Effects[]): string => rows.map(({ t, others }) => `${t} ${others}`).join('\n')
 

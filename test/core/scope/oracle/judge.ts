@@ -178,7 +178,7 @@ export class Judge {
     const isError = 'failed' in first || 'failed' in second
     if (meet) return isError ? 'an error by plan' : 'order left open'
     if (!isError && others.some((theirs) => !areEqual(theirs, second, shape))) return 'order left open'
-    if ('failed' in first && (await this.#isByOthers(bound, [second, ...others], shape)))
+    if ('failed' in first && (await this.#isByOthers(statement, bound, second, shape)))
       return 'an error by a row out of reach'
     if ('failed' in first && 'failed' in second) return 'both fail, by other errors'
     return { detail: difference(first, second) }
@@ -215,13 +215,14 @@ export class Judge {
   }
 
   /** Without the rows out of reach the first wall ends as the second does. */
-  async #isByOthers(bound: Sent, seconds: readonly Outcome[], shape: Shape): Promise<boolean> {
-    const outcome = await this.#run(
-      'first',
-      { text: bound.text, values: bound.values },
-      { ...shape, before: this.#arena.only(this.#owned()) },
-    )
-    return seconds.some((second) => areEqual(outcome, second, shape))
+  async #isByOthers(statement: Statement, bound: Sent, second: Outcome, shape: Shape): Promise<boolean> {
+    const before = this.#arena.only(this.#owned())
+    const sent = { text: bound.text, values: bound.values }
+    const first = await this.#run('first', sent, { ...shape, before })
+    const alike = await this.#run('second', statement, { ...shape, before })
+    if (!areEqual(first, alike, shape)) return false
+    if ('failed' in second || 'failed' in alike) return 'failed' in second && 'failed' in alike
+    return areEqual({ ...alike, ...NO_EFFECTS }, { ...second, ...NO_EFFECTS }, shape)
   }
 
   /** What came back does not depend on other tenants' rows. @throws Trespass when it does */
@@ -229,9 +230,9 @@ export class Judge {
     const sent = { text: bound.text, values: bound.values }
     const before = this.#arena.only(new Set())
     const outcome = await this.#run('first', sent, { ...shape, before })
-    if (areEqual(outcome, first, shape) || 'failed' in outcome) return
+    if ('failed' in outcome || areEqual(within(outcome), within(first), shape)) return
     const ours = await this.#plans('first', sent, shape)
-    if (ours.some((one) => areEqual(one, outcome, shape) || !areEqual(one, first, shape))) return
+    if (ours.some((one) => areEqual(within(one), within(outcome), shape) || !areEqual(one, first, shape))) return
     // ON CONFLICT DO NOTHING over a key that tenants share: that another's row is in the way shows, and no more
     if (shape.hasConflict) return
     throw new Trespass(`without other tenants' rows: ${difference(first, outcome)}`)
@@ -299,10 +300,18 @@ function shapeOf(text: string): Shape {
   }
 }
 
+const NO_EFFECTS = { effects: '', strays: '' }
+
+/** Rows that are nobody's left out: where other tenants' rows are gone, so are they. */
+function within(outcome: Outcome): Outcome {
+  return 'failed' in outcome ? outcome : { ...outcome, strays: '' }
+}
+
 function areEqual(one: Outcome, other: Outcome, { sorted }: Shape): boolean {
   if ('failed' in one || 'failed' in other) return 'failed' in one && 'failed' in other && one.failed === other.failed
   if (
     one.effects !== other.effects ||
+    one.strays !== other.strays ||
     one.columns.join() !== other.columns.join() ||
     one.rows.length !== other.rows.length
   )
@@ -328,5 +337,6 @@ function difference(one: Outcome, other: Outcome): string {
   }
   if (one.columns.join() !== other.columns.join()) return `columns ${one.columns.join()} | ${other.columns.join()}`
   if (one.effects !== other.effects) return `effects ${one.effects} | ${other.effects}`
+  if (one.strays !== other.strays) return `nobody's rows ${one.strays} | ${other.strays}`
   return `rows ${one.rows.join(' ').slice(0, 600)} | ${other.rows.join(' ').slice(0, 600)}`
 }

@@ -142,18 +142,21 @@ export function callerSql(world: World, { tenantId, userId, role }: Caller): str
 }
 
 /**
- * What a statement left behind, a line for each table: a digest of the tenant's rows and one of all others', within the
- * columns that the role sees. Sums of 64-bit hashes, for which the order of the rows is nothing.
+ * What a statement left behind, a line for each table: digests of the tenant's rows, of other tenants', and of those that
+ * are nobody's, such as a child whose parent is gone; within the columns that the role sees. Sums of 64-bit hashes, for
+ * which the order of the rows is nothing.
  */
 export function effectsSql(world: World, { tenantId, role }: Caller): string {
   return world.tables
     .filter(({ kind }) => kind === 'tenant' || kind === 'through')
     .map((table) => {
       const row = visibleColumns(table, role).map((column) => `x."${column.name}"`)
-      const rows = `SELECT hashtextextended(ROW(${row.join(', ')})::text, 0)::numeric, ${mineSql(world, table, tenantId)} FROM ${name(table)} x OFFSET 0`
+      const mine = withinSql(world, table, 'x', `= ${quote(tenantId)}`, undefined)
+      const others = withinSql(world, table, 'x', `<> ${quote(tenantId)}`, undefined)
+      const rows = `SELECT hashtextextended(ROW(${row.join(', ')})::text, 0)::numeric, ${mine}, ${others} FROM ${name(table)} x OFFSET 0`
       const digest = (which: string): string =>
         `sum(h) FILTER (WHERE ${which}) || ' of ' || count(*) FILTER (WHERE ${which})`
-      return `SELECT '${table.name}' AS t, ${digest('mine')} AS mine, ${digest('mine IS NOT TRUE')} AS others FROM (${rows}) y(h, mine)`
+      return `SELECT '${table.name}' AS t, ${digest('mine')} AS mine, ${digest('others')} AS others, ${digest('NOT mine AND NOT others')} AS strays FROM (${rows}) y(h, mine, others)`
     })
     .join(' UNION ALL ')
 }
@@ -169,16 +172,7 @@ export function sealedSql(world: World): string {
   return `SELECT coalesce(sum(count), 0)::int4 AS broken FROM (${[...counts, 'SELECT 0'].join(' UNION ALL ')}) s(count)`
 }
 
-/** Whether a row of a table, `x`, is the tenant's; a child whose parent is gone is nobody else's. */
-function mineSql(world: World, table: Table, tenantId: string): string {
-  if (table.kind === 'through' && table.link !== undefined) {
-    const parent = tableNamed(world, table.link.parent)
-    return `NOT EXISTS (SELECT FROM ${name(parent)} p WHERE p."${table.link.references}" = x."${table.link.column}" AND p."${parent.tenant}"::text <> ${quote(tenantId)})`
-  }
-  return `x."${table.tenant}"::text = ${quote(tenantId)}`
-}
-
-/** Leaves nothing but the tenant's rows; with a user, of tables with an owner nothing but what they own. */
+/** Leaves nothing but the tenant's rows; of the named tables nothing but what the user owns. */
 export function onlySql(
   world: World,
   tenantId: string,
@@ -189,9 +183,25 @@ export function onlySql(
     // children first: whose they are is told by their parent
     .toReversed()
     .map((table) => {
-      const isOwned = owned.tables.has(table.name) && table.owner !== undefined
-      const others = isOwned ? ` OR x."${table.owner}"::text IS DISTINCT FROM ${quote(owned.userId)}` : ''
-      return `DELETE FROM ${name(table)} x WHERE (${mineSql(world, table, tenantId)}) IS NOT TRUE${others}`
+      const user = owned.tables.has(table.name) ? owned.userId : undefined
+      return `DELETE FROM ${name(table)} x WHERE (${withinSql(world, table, 'x', `= ${quote(tenantId)}`, user)}) IS NOT TRUE`
     })
   return `SET LOCAL session_replication_role = replica; ${removals.join('; ')}; SET LOCAL session_replication_role = origin`
+}
+
+/**
+ * Whether a row is a tenant's: through its parent, where it has no tenant column.
+ * @param tenant - such as `= '7'`, or `<> '7'` for all others
+ * @param userId - and this user's own
+ */
+function withinSql(world: World, table: Table, alias: string, tenant: string, userId: string | undefined): string {
+  if (table.kind === 'through' && table.link !== undefined) {
+    const parent = tableNamed(world, table.link.parent)
+    const { references, column } = table.link
+    return `EXISTS (SELECT FROM ${name(parent)} p WHERE p."${references}" = ${alias}."${column}" AND ${withinSql(world, parent, 'p', tenant, userId)})`
+  }
+  const mine = `${alias}."${table.tenant}"::text ${tenant}`
+  return userId === undefined || table.owner === undefined
+    ? mine
+    : `${mine} AND ${alias}."${table.owner}"::text = ${quote(userId)}`
 }
