@@ -92,12 +92,18 @@ class Grouping {
     for (const inner of Object.values(struct)) this.#look(inner)
   }
 
+  /** Whether a bare name is that of a table, and of no column. */
+  #isRow(name: string): boolean {
+    return this.#tables.has(name) && ![...this.#tables.values()].some((columns) => columns.includes(name))
+  }
+
   #checkColumn({ fields, location }: Struct): void {
     const names = stringsOf(fields)
     const [first, second] = names
-    // a star stands for every column of its table, or of all
-    const isStar = names.at(-1) === undefined
-    const owner = names.length === 2 ? first : undefined
+    const isRow = names.length === 1 && first !== undefined && this.#isRow(first)
+    // a star, and the row itself, stand for every column of its table, or of all
+    const isStar = isRow || names.at(-1) === undefined
+    const owner = names.length === 2 || isRow ? first : undefined
     if (owner === undefined && !this.#isPlain) return
     const tables = owner === undefined ? [...this.#tables.values()] : [this.#tables.get(owner) ?? []]
     const columns = tables.flat().filter((column) => isStar || column === (owner === undefined ? first : second))

@@ -14,6 +14,7 @@ it.each([
   ['SELECT id, title FROM orders GROUP BY id', 'add title to GROUP BY'],
   ['SELECT * FROM orders GROUP BY id', 'add tenant_id to GROUP BY'],
   ['SELECT o.* FROM orders o GROUP BY o.id', 'add o.tenant_id to GROUP BY'],
+  ['SELECT count(*), to_json(o) FROM orders o GROUP BY o.id', 'add o.tenant_id to GROUP BY'],
   ['SELECT id FROM orders GROUP BY id ORDER BY title', 'add title to GROUP BY'],
   ['SELECT id FROM orders GROUP BY id HAVING upper(title) > $1', 'add title to GROUP BY'],
   ['SELECT count(*), upper(title) FROM orders GROUP BY id', 'add title to GROUP BY'],
@@ -27,7 +28,7 @@ it.each([
   const refusal = refusalOf(scope, text)
   expect(refusal.code).toBe('grouping_incomplete')
   expect(refusal.hint).toBe(hint)
-  expect(text.slice(refusal.position)).toMatch(/^(?:o\.)?(?:title|\*)/)
+  expect(text.slice(refusal.position)).toMatch(/^(?:o\.)?(?:title|\*|o\))/)
 })
 
 it.each([
