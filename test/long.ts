@@ -11,6 +11,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 type LongRun = { readonly file: string; readonly environment: Readonly<Record<string, string>>; readonly what: string }
+/** A program with options of its own, which writes its report itself. */
+type Program = { readonly program: string; readonly what: string }
 
 const runs: Readonly<Record<string, LongRun>> = {
   kills: {
@@ -25,6 +27,13 @@ const runs: Readonly<Record<string, LongRun>> = {
   },
 }
 
+const programs: Readonly<Record<string, Program>> = {
+  mutation: {
+    program: 'test/core/scope/mutation/run.ts',
+    what: 'mutation testing of the kernel; a rewriter with faults against the prover',
+  },
+}
+
 type Report = {
   numPassedTests: number
   numFailedTests: number
@@ -33,10 +42,13 @@ type Report = {
 }
 
 const root = fileURLToPath(new URL('../', import.meta.url))
-const [name = ''] = process.argv.slice(2)
+const [name = '', ...others] = process.argv.slice(2)
 const run = Object.hasOwn(runs, name) ? runs[name] : undefined
-if (run === undefined) {
-  for (const [key, { what }] of Object.entries(runs)) console.log(`${key.padEnd(8)} ${what}`)
+const program = Object.hasOwn(programs, name) ? programs[name]?.program : undefined
+if (program !== undefined) {
+  process.exitCode = spawnSync('npx', ['tsx', program, ...others], { cwd: root, stdio: 'inherit' }).status ?? 1
+} else if (run === undefined) {
+  for (const [key, { what }] of Object.entries({ ...runs, ...programs })) console.log(`${key.padEnd(8)} ${what}`)
   process.exitCode = name === '' ? 0 : 2
 } else {
   process.exitCode = execute(name, run)
