@@ -14,7 +14,7 @@ const some = faults.filter((_, index) => index % 3 === 0)
 
 beforeAll(async () => {
   await loadKernel()
-  trials = await FaultTrials.prepare(editsOfFaults(some), statements, officeCallers)
+  trials = await FaultTrials.prepare(editsOfFaults(some), statements, officeCallers, true)
 })
 
 it('without a fault every statement that is sent is confined', () => {
