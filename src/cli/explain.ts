@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import type { Manifest } from '../core/scope/manifest.ts'
 import { type Command, readArguments, type Terminal, UsageError } from './command.ts'
 import { excerpt, placeOf, visible } from '../core/scope/excerpt.ts'
+import { jsonLine } from './json-line.ts'
 import type { Judge, Refused, Scoped, Verdict } from './verdict.ts'
 
 const help = `holdfast explain "SELECT …": show what a statement becomes on its way to the database, or why it is refused
@@ -44,7 +45,7 @@ export const explain: Command = {
     if (file !== undefined) return explainFile(file, judge, json, terminal)
     if (sql === undefined) return explainLines(judge, terminal)
     const verdict = judge({ sql, role })
-    if (json) terminal.out(JSON.stringify(verdict))
+    if (json) terminal.out(jsonLine(verdict))
     else show(verdict, { sql, line: 1 }, terminal)
     return verdict.verdict === 'scoped' ? 0 : 1
   },
@@ -59,7 +60,7 @@ async function explainLines(judge: Judge, { input, out, drained }: Terminal): Pr
     const question = readQuestion(line)
     const verdict = 'unreadable' in question ? unreadable(question) : judge(question)
     if (verdict.verdict === 'refused') code = 1
-    out(JSON.stringify(verdict))
+    out(jsonLine(verdict))
     await drained()
   }
   return code
@@ -72,7 +73,7 @@ async function explainFile(file: string, judge: Judge, json: boolean, terminal: 
     for (const { sql, line } of statementsOf(readGiven(file, terminal))) {
       const verdict = judge({ sql, role: undefined })
       counts[verdict.verdict]++
-      if (json) terminal.out(JSON.stringify({ line, ...verdict }))
+      if (json) terminal.out(jsonLine({ line, ...verdict }))
       else show(verdict, { sql, line, file }, terminal)
       await terminal.drained()
     }

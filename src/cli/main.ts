@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { type Command, type Terminal, UsageError } from './command.ts'
+import { visible } from '../core/scope/excerpt.ts'
 import { explainFailure } from './failure.ts'
 
 /** Commands by what is typed; each is loaded when it is. */
@@ -70,10 +71,11 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
     return await command.run(rest, terminal)
   } catch (error) {
     if (error instanceof UsageError) {
-      terminal.err(`${error.message}\nTry: holdfast ${name} --help`)
+      // what it quotes, such as a manifest's names, may hold anything (CWE-150)
+      terminal.err(visible(`${error.message}\nTry: holdfast ${name} --help`))
       return 2
     }
-    terminal.err(explainFailure(error, terminal.environment))
+    terminal.err(visible(explainFailure(error, terminal.environment)))
     return 1
   }
 }

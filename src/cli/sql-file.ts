@@ -1,4 +1,5 @@
 import { scanText, type Token } from '../core/scope/grammar.ts'
+import { isScannable } from '../core/scope/lexis.ts'
 import { ScopeRefusal } from '../core/scope/refusals.ts'
 
 /** Longest file of statements, in bytes: it is held as a whole (CWE-770). */
@@ -58,7 +59,9 @@ type Stretch = { readonly start: number; readonly end: number; readonly next: nu
 function nextStatement(bytes: Buffer, at: number): Stretch {
   for (let reach = 1; ; reach *= 2) {
     const until = Math.min(endOf(bytes, at, reach), at + MAX_STRETCH_BYTES)
-    const tokens = tokensOf(bytes.toString('utf8', at, until))
+    const stretch = bytes.toString('utf8', at, until)
+    if (!isScannable(stretch)) throw new SqlFileError('it has long runs of operator characters')
+    const tokens = tokensOf(stretch)
     const stop = tokens === undefined ? undefined : firstStop(tokens)
     const start = tokens?.[0] === undefined ? firstInk(bytes, at) : at + tokens[0].start
     if (stop !== undefined) return { start, end: at + stop.start, next: at + stop.end }

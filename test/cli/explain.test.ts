@@ -473,3 +473,16 @@ function afterColumns(text: string, column: number): string {
   const index = letters.findIndex((_, count) => columns(letters.slice(0, count).join('')) >= column)
   return index === -1 ? '' : letters.slice(index).join('')
 }
+
+it('what a terminal might obey is shown and not sent', async () => {
+  const hostile = 'a\u001b]0;x\u0007\u009b31m\u202eb'
+  const file = join(mkdtempSync(join(tmpdir(), 'holdfast-explain-')), 'hostile.json')
+  writeFileSync(file, JSON.stringify({ tables: [], roles: { [hostile]: [] } }))
+  const refused = await holdfast(['explain', '--manifest', file, 'SELECT 1'])
+  expect(refused.code).toBe(2)
+  expect(refused.err).not.toMatch(/[\u001b\u0007\u009b\u202e]/)
+  const asked = await explain([`SELECT '${hostile.replaceAll(/[\u0000-\u001f]/g, '')}'`, '--role', 'clerk', '--json'])
+  expect(asked.out).not.toMatch(/[\u009b\u202e]/)
+  expect((JSON.parse(asked.out) as Verdict).verdict).toBe('scoped')
+  expect((JSON.parse(asked.out) as { sql: string }).sql).toContain('\u009b31m\u202eb')
+})

@@ -203,12 +203,6 @@ class Visit {
           this.#checkName(struct['operName'], OPERATORS, at, 'operator_not_accepted')
         }
         return
-      case 'ResTarget':
-        // a part of an array or a document; a field of a row is refused
-        if (!listOf(struct['indirection']).every((item) => 'A_Indices' in item)) {
-          this.#refuse(at, 'construct_not_accepted', INSTEAD['ResTarget.field'])
-        }
-        return
       case 'A_Indirection':
         if (!listOf(struct['indirection']).every((item) => 'A_Indices' in item)) {
           this.#refuse(at, 'construct_not_accepted', INSTEAD['A_Indirection.field'])

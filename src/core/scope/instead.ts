@@ -21,7 +21,8 @@ export const INSTEAD: Readonly<Record<string, string>> = {
   'InsertStmt.override=OVERRIDING_USER_VALUE': 'leave the identity column out',
   'InsertStmt.override=OVERRIDING_SYSTEM_VALUE': 'leave the identity column out',
   'ReturningClause.options': 'RETURNING takes columns of the row as it is after the change',
-  'ResTarget.field': 'assign the whole column: a field of a row could be one that is hidden',
+  'ResTarget.indirection':
+    'assign the whole column: jsonb_set() or array_replace() make the new value, a subscript any number of elements',
   'FuncCall.func_variadic': 'give the arguments one by one',
   'RangeFunction.is_rowsfrom': 'join the functions, or unnest several arrays in one call',
   RangeTableSample: 'ORDER BY random() LIMIT n, or a WHERE on a hash of the key',

@@ -6,6 +6,13 @@ import { ScopeRefusal, type ScopeRefusalCode } from './refusals.ts'
 export const MAX_TEXT_BYTES = 32_768
 /** Most tokens: an INSERT of some 180 rows of ten values. */
 const MAX_TOKENS = 4_000
+/**
+ * Most work that runs of operator characters may be: the sum of their squared lengths, for PostgreSQL's scanner looks at a
+ * whole run for each token of it, and 32 KB of `+` held a process for 15 s (CWE-407). A ruler of 80 dashes is 6,400.
+ */
+export const MAX_RUN_WORK = 1_000_000
+const RUN = /[-+*/<>=~!@#%^&|?`]{16,}/g
+
 /** A text as its tokens; comments apart, for they are not sent. */
 export type Lexis = {
   readonly bytes: Buffer
@@ -49,6 +56,7 @@ export function readLexis(text: string): Lexis {
   const tokens: Token[] = []
   const comments: Token[] = []
   const depth = new Depth()
+  if (!isScannable(text)) throw new ScopeRefusal('text_too_large', { hint: 'put blanks between operators' })
   for (const token of scanText(text)) {
     if (COMMENTS.has(token.tokenType)) {
       comments.push(token)
@@ -63,6 +71,13 @@ export function readLexis(text: string): Lexis {
     if (limit !== undefined) refuseAt(bytes, token.start, 'text_too_deep', limit)
   }
   return { bytes, tokens, comments }
+}
+
+/** Whether a text may be cut into tokens in a time that goes with its length. */
+export function isScannable(text: string): boolean {
+  let work = 0
+  for (const [run] of text.matchAll(RUN)) work += run.length ** 2
+  return work <= MAX_RUN_WORK
 }
 
 /** Whether what follows this token is a name, even where it is spelt like a keyword. */

@@ -104,7 +104,7 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, Content>>>>
     strength: ['LCS_FORKEYSHARE', 'LCS_FORSHARE', 'LCS_FORNOKEYUPDATE', 'LCS_FORUPDATE'],
     waitPolicy: ['LockWaitBlock', 'LockWaitSkip', 'LockWaitError'],
   },
-  ResTarget: { name: 'value', indirection: 'nodes', val: 'node', location: 'value' },
+  ResTarget: { name: 'value', val: 'node', location: 'value' },
   MultiAssignRef: { source: 'node', colno: 'value', ncolumns: 'value' },
   SetToDefault: { location: 'value' },
   ColumnRef: { fields: 'nodes', location: 'value' },

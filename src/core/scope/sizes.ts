@@ -36,9 +36,11 @@ export function readSize(call: Struct): Size | 'unbounded' | undefined {
 }
 
 /** What a cast to `char(n)` or `bit(n)` fills up to, however short the value. */
-export function readPadding({ names, typmods }: Struct): Size | 'unbounded' | undefined {
+export function readPadding({ names, typmods, arrayBounds }: Struct): Size | 'unbounded' | undefined {
   const [length] = listOf(typmods)
   if (length === undefined || !PADDED_TYPES.has(stringsOf(names).at(-1) ?? '')) return undefined
+  // each of the elements is filled up
+  if (arrayBounds !== undefined) return 'unbounded'
   const term = termOf(length)
   return term === undefined ? 'unbounded' : [term]
 }
@@ -61,8 +63,9 @@ export function isBounded(sizes: readonly Size[], values?: readonly unknown[]): 
     const [first = 0, to, step = 1] = size.map((term) =>
       numberOf(typeof term === 'number' ? term : values?.[term.index]),
     )
-    // a step of zero is the database's to refuse; what is no number is refused here
-    const count = to === undefined ? first : step === 0 ? 0 : Math.floor((to - first) / step) + 1
+    // what is no number, or passes what a number holds, and a step that is none, is refused here
+    const isExact = [first, to ?? 0].every((bound) => Math.abs(bound) <= Number.MAX_SAFE_INTEGER) && step !== 0
+    const count = !isExact ? Infinity : to === undefined ? first : Math.floor((to - first) / step) + 1
     product *= Math.max(1, count)
   }
   return product <= MAX_SIZE

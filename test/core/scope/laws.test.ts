@@ -182,3 +182,20 @@ it('answers the largest texts in time, and small ones after them', () => {
     expect(attempt('SELECT id FROM docs', all)).not.toBeInstanceOf(ScopeRefusal)
   }
 })
+
+it.each([
+  ['plus signs', 'SELECT 1 ' + '+'.repeat(32_000)],
+  ['plus and minus', 'SELECT 1 ' + '+-'.repeat(16_000)],
+  ['comments in a row', `SELECT ${'/**/'.repeat(8_000)} 1`],
+  ['comments that open', `SELECT ${'/*'.repeat(16_000)} 1`],
+  ['many runs', `SELECT 1 ${`${'-'.repeat(900)} `.repeat(30)}`],
+])('a text is cut in no time, or refused: %s', (_, text) => {
+  const start = performance.now()
+  expect(() => scope.scope(text, all)).toThrow(expect.objectContaining({ code: 'text_too_large' }))
+  expect(performance.now() - start).toBeLessThan(1_000)
+})
+
+it('rulers in comments are no such run', () => {
+  const ruler = `-- ${'-'.repeat(80)}\n`
+  expect(scope.scope(`${ruler.repeat(100)}SELECT 1${ruler}`, all).verb).toBe('select')
+})

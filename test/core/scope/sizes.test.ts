@@ -37,6 +37,10 @@ describe('what one statement may make', () => {
     "SELECT repeat('x', (SELECT count(*) FROM lines)::int)",
     "SELECT repeat('x', '1000000000')",
     "SELECT 'x'::char(10000000)",
+    'SELECT $1::char(10)[]',
+    'SELECT * FROM generate_series(1e30, 1.0000000000000000000000000001e30)',
+    'SELECT * FROM generate_series(1, 2, 1e-400)',
+    'SELECT * FROM generate_series(1, 2, 0)',
     "SELECT b'1'::bit(101) FROM generate_series(1, 1000)",
   ])('refuses %s', (text) => {
     expect(outcomeOf(scope, text)).toMatch(/^size_too_large/)
@@ -70,7 +74,9 @@ describe('what one statement may make', () => {
     [series, [1, '9'.repeat(400)], 'size_too_large'],
     ['SELECT * FROM generate_series(1, $1::int8, $2)', [10_000_000, 100], 'bound'],
     ['SELECT * FROM generate_series(1, $1, $2)', [10_000_000, 0.001], 'size_too_large'],
-    ['SELECT * FROM generate_series(1, $1, $2)', [10_000_000, 0], 'bound'],
+    ['SELECT * FROM generate_series(1, $1, $2)', [10_000_000, 0], 'size_too_large'],
+    ['SELECT * FROM generate_series(1, $1, $2)', ['2', '1e-400'], 'size_too_large'],
+    [series, ['1000000000000000000000000000000', '1000000000000000000000100000000'], 'size_too_large'],
     ["SELECT repeat('x', $1), repeat('y', $2)", [1_000, 100], 'bound'],
     ["SELECT repeat('x', $1), repeat('y', $2)", [1_000, 101], 'size_too_large'],
     ["SELECT lpad('x', $1) FROM generate_series(1, 1000)", [101], 'size_too_large'],
