@@ -20,6 +20,9 @@ export function testFiles(): string[] {
     .sort()
 }
 
+/** Makes of all its file's tests one page: what differs in it differs in one of them. */
+const WHOLE_PAGE = /^the page has them all/
+
 export type Outcome = { readonly status: 'killed' | 'survived'; readonly by?: string }
 
 /** Runs tests against one mutant after the other, each in a kernel that is evaluated afresh. */
@@ -68,6 +71,7 @@ export class Trials {
       const { collection, hits, needsDatabase } = await this.#evaluate(0, [file])
       found.atLoading[file] = [...hits]
       for (const [index, { name }] of collection.tests.entries()) {
+        if (WHOLE_PAGE.test(name)) continue
         const fresh = await this.#evaluate(0, [file])
         const test = fresh.collection.tests[index] as Test
         fresh.hits.clear()
