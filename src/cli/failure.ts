@@ -32,6 +32,8 @@ export function explainFailure(error: unknown, environment: Readonly<Record<stri
 function causeOf({ cause }: Error): string {
   return cause instanceof Error &&
     cause.message !== '' &&
+    // the message has it already
+    cause.name !== 'ScopeRefusal' &&
     cause.name !== 'SettingsError' &&
     cause.name !== 'MailSettingsError'
     ? ` (${cause.message})`

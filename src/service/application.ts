@@ -71,9 +71,13 @@ export function withRolesOf(application: Application | undefined, roles: Roles):
   return { ...roles, ...(Object.fromEntries(merged) as Record<string, string[]>) }
 }
 
-/** All tables that there are, the service's and the application's. @param roles those of both, as `withRolesOf` merges them */
+/**
+ * All tables that there are, the service's and the application's, with what else the application declares.
+ * @param roles those of both, as `withRolesOf` merges them
+ */
 export function hostedManifest(application: Application | undefined, roles: Roles): Manifest {
-  return { tables: [...serviceManifest.tables, ...(application?.manifest.tables ?? [])], roles }
+  const { tables = [], ...declared } = application?.manifest ?? {}
+  return { ...declared, tables: [...serviceManifest.tables, ...tables], roles }
 }
 
 function manifestOf(input: unknown, file: string): Manifest {
@@ -85,7 +89,12 @@ function manifestOf(input: unknown, file: string): Manifest {
   }
 }
 
-function refuseClashes({ tables }: Manifest, file: string): void {
+function refuseClashes({ tables, functions = [], types = [] }: Manifest, file: string): void {
+  for (const { schema, name } of [...functions, ...types]) {
+    // *enter* and its like are no handler's to call (CWE-749)
+    if (!SERVICE_SCHEMAS.has(schema)) continue
+    throw new ConfigError(`application.manifest in ${file}: ${schema}.${name} is in a schema that is Holdfast's own.`)
+  }
   const names = new Set(serviceManifest.tables.map(({ name }) => name))
   for (const { schema, name, resource } of tables) {
     const refuse = (why: string): never => {

@@ -8,7 +8,7 @@ import type { Slot } from './prover/prove.ts'
 import type { ScopeRefusalCode } from './refusals.ts'
 
 /** How a write speaks of its own rows. */
-const OTHER_ALIASES: ReadonlySet<string> = new Set(['old', 'new', 'excluded'])
+export const OTHER_ALIASES: ReadonlySet<string> = new Set(['old', 'new', 'excluded'])
 
 /** A replacement in the caller's text, by byte offsets. */
 type Edit = { readonly start: number; readonly end: number; readonly text: string }

@@ -226,6 +226,8 @@ function checkFields(path: string, table: Table, { roles }: Manifest): void {
 /** Only what row-level security confines may be read by a function: the first wall does not see inside it. */
 function checkFunction(path: string, { schema, name, reads }: OwnFunction, { tables }: Manifest): void {
   if (OF_THE_DATABASE.test(schema)) throw new ManifestError(path, `${schema}.${name} belongs to the database itself`)
+  // *enter* and its like are no handler's to call (CWE-749)
+  if (schema === 'holdfast') throw new ManifestError(path, `${schema}.${name} is the guard's`)
   for (const read of reads) {
     const table = tables.find((one) => `${one.schema}.${one.name}` === read)
     if (table === undefined) throw new ManifestError(`${path}/reads`, `the manifest has no table ${read}`)

@@ -1,4 +1,4 @@
-import { aliasOf, columnsOf, type Draft, isStar } from './draft.ts'
+import { aliasOf, columnsOf, type Draft, isStar, OTHER_ALIASES } from './draft.ts'
 import { isWord, listOf, type Struct, stringsOf, type Token, unwrap } from './grammar.ts'
 import { nameText, predicatesOf, quoted } from './leaf.ts'
 import { isNamed } from './lexis.ts'
@@ -120,7 +120,8 @@ function checkTargetColumns(draft: Draft, visible: Struct, table: Table, alias: 
     if (isRow && (first === alias || first === 'excluded')) {
       draft.refuse(location, 'column_not_accepted', 'compare the columns one by one: the row may have hidden ones')
     }
-    if (listOf(fields).length === 2 && first === alias && second !== undefined) {
+    const isTarget = first === alias || (first !== undefined && OTHER_ALIASES.has(first))
+    if (listOf(fields).length === 2 && isTarget && second !== undefined) {
       draft.requireColumn(table, second, location)
     }
     if (listOf(fields).length === 1 && first === alias && !Object.hasOwn(table.columns, alias)) {

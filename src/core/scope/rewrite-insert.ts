@@ -1,7 +1,7 @@
 import { aliasOf, type Draft } from './draft.ts'
 import { mayLack, relationsOf } from './from.ts'
 import { isWord, listOf, type Struct, stringsOf, type Token, unwrap } from './grammar.ts'
-import { nameText } from './leaf.ts'
+import { nameText, quoted } from './leaf.ts'
 import { parentOf, type Table } from './manifest.ts'
 import { expandReturning, rewriteConflict } from './rewrite-change.ts'
 
@@ -121,17 +121,27 @@ function requireParent(
   }
   for (const arm of armsOf(source)) {
     const items = listOf(arm['targetList']).map((item) => (unwrap(item)[1]['val'] ?? {}) as Struct)
-    const [qualifier, column, ...more] = stringsOf((items[index]?.['ColumnRef'] as Struct | undefined)?.['fields'])
+    const link = items[index]?.['ColumnRef'] as Struct | undefined
+    const from = listOf(arm['fromClause'])
+    const relations = from.flatMap(relationsOf)
+    const names = stringsOf(link?.['fields'])
+    // a bare name where FROM holds one table is that table's
+    const isBare =
+      names.length === 1 && from.length === 1 && relations.length === 1 && unwrap(from[0])[0] === 'RangeVar'
+    const [qualifier, column, ...more] = isBare ? [aliasOf(relations[0] as Struct), ...names] : names
     const isMoved = items.slice(0, index).some((item) => JSON.stringify(item).includes('"A_Star"'))
     const isLink = column === table.through?.references && more.length === 0 && !isMoved
-    const from = listOf(arm['fromClause'])
-    const found = from.flatMap(relationsOf).filter((relation) => aliasOf(relation) === qualifier)
+    const found = relations.filter((relation) => aliasOf(relation) === qualifier)
     const [relation] = found
     const isParent = relation !== undefined && found.length === 1 && namesTable(draft, relation, parent)
     // the side of an outer join that may be empty, and a grouping set without the key, would hang the row on nothing
     const isSure = relation !== undefined && !from.some((item) => mayLack(item, relation))
     const isGrouped = JSON.stringify(arm['groupClause'] ?? '').includes('"GroupingSet"')
-    if (!isLink || !isParent || !isSure || isGrouped) draft.refuse(at, 'link_not_assignable', hintOfLink(table))
+    if (!isLink || !isParent || !isSure || isGrouped) {
+      draft.refuse(link?.['location'] ?? at, 'link_not_assignable', hintOfLink(table))
+    }
+    if (isBare)
+      draft.edit(Number(link?.['location'] ?? 0), Number(link?.['location'] ?? 0), `${quoted(String(qualifier))}.`)
   }
 }
 

@@ -154,7 +154,11 @@ function unproven(error: Unproven, draft: Draft): ScopeRefusal {
   const position = error.at === undefined ? undefined : bytes.toString('utf8', 0, draft.originOf(error.at)).length
   const isName = error.message.endsWith('whose a bare column is')
   return isName
-    ? new ScopeRefusal('column_unknown', { position, hint: 'name it with its table: alias.column', cause: error })
+    ? new ScopeRefusal('column_unknown', {
+        position,
+        hint: 'no table here has it; a column of a query is named with its alias: q.column',
+        cause: error,
+      })
     : new ScopeRefusal('not_proven', { position, cause: error })
 }
 

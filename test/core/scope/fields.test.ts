@@ -24,11 +24,7 @@ it.each([
   ["INSERT INTO orders (title) VALUES ('x') ON CONFLICT (margin) DO NOTHING"],
   ["INSERT INTO orders (title) VALUES ('x') ON CONFLICT (id) DO UPDATE SET title = excluded.margin::text"],
 ])('a hidden column is out of reach of its role: %s', (text) => {
-  const clerks = outcomeOf(scope, text, undefined, 'clerk')
-  // a column that a leaf lacks is the database's to refuse; what a target has must not get that far
-  expect(text.startsWith('SELECT') ? clerks : clerks.split(' ')[0]).toMatch(
-    text.startsWith('SELECT') ? /^SELECT(?!.*"margin")/ : /^(?:column_unknown|not_proven)$/,
-  )
+  expect(outcomeOf(scope, text, undefined, 'clerk')).toMatch(/^column_unknown/)
   expect(outcomeOf(scope, text)).toMatch(/^(?:SELECT|UPDATE|DELETE|INSERT)/)
 })
 

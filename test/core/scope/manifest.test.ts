@@ -117,6 +117,11 @@ describe('parseManifest', () => {
       '/functions/0',
     ],
     [
+      'a function of the guard',
+      { tables: [table], roles, functions: [{ ...twice, schema: 'holdfast', name: 'enter' }] },
+      '/functions/0',
+    ],
+    [
       'a function that reads an unknown table',
       { tables: [table], roles, functions: [{ ...twice, reads: ['app.none'] }] },
       '/functions/0/reads',

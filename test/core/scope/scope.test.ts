@@ -78,6 +78,12 @@ it.each([
 
 it.each([
   ['SELECT d.a, d.*, (SELECT 1) AS ctid FROM docs d(a, b) ORDER BY ctid', /ctid$/],
+  ['SELECT secret, q.other FROM (SELECT 1 AS other) q, docs d', /^SELECT secret, q\.other/],
+  ['SELECT d.secret FROM docs d WHERE EXISTS (SELECT 1 FROM (SELECT 1 AS secret) d)', /^SELECT d\.secret/],
+  ['SELECT count(*) AS secret FROM docs ORDER BY secret', /secret$/],
+  ['SELECT d.author FROM docs d, LATERAL (SELECT d.author FROM notes d) x', /^SELECT d\.author/],
+  ['SELECT j.anything FROM (docs CROSS JOIN notes) AS j', /^SELECT j\.anything/],
+  ['SELECT docs, d2 FROM docs, docs d2', /^SELECT docs, d2/],
   ['SELECT q.xmin FROM (SELECT max(id) AS xmin FROM docs) q', /^SELECT q\.xmin/],
   ['SELECT row_to_json(d), d.* FROM docs d', /^SELECT row_to_json\(d\), d\.\*/],
   [

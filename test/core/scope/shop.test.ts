@@ -31,6 +31,8 @@ describe('a child through its parent', () => {
 
   it.each([
     'INSERT INTO lines (order_id, amount) SELECT p.id, $2 FROM orders p WHERE p.id = $1',
+    'INSERT INTO lines (order_id, amount) SELECT id, 1 FROM orders WHERE id = $1',
+    'INSERT INTO lines (amount, order_id) SELECT 1, id FROM app.orders AS "o" GROUP BY id',
     'INSERT INTO lines (amount, order_id) SELECT v.n, orders.id FROM app.orders, (VALUES (1), (2)) v(n) WHERE orders.id = $1',
     'INSERT INTO lines (order_id, amount) SELECT p.id, 1 FROM orders p UNION ALL SELECT q.id, 2 FROM units u RIGHT JOIN orders q ON true RETURNING *',
   ])('is inserted under a parent that is read: %s', (text) => {
@@ -43,7 +45,10 @@ describe('a child through its parent', () => {
     'INSERT INTO lines DEFAULT VALUES',
     'INSERT INTO lines (order_id) SELECT $1 FROM orders p',
     'INSERT INTO lines (order_id) SELECT p.owner_id FROM orders p',
-    'INSERT INTO lines (order_id) SELECT id FROM orders p',
+    'INSERT INTO lines (order_id) SELECT id FROM orders p, units u',
+    'INSERT INTO lines (order_id) SELECT id FROM units',
+    'INSERT INTO lines (order_id) SELECT id FROM (SELECT $1::uuid AS id) p',
+    'INSERT INTO lines (order_id) SELECT owner_id FROM orders',
     'INSERT INTO lines (order_id) SELECT p.id FROM orders AS p(tenant_id, id)',
     'INSERT INTO lines (order_id) SELECT u.id FROM units u',
     'INSERT INTO lines (order_id) SELECT p.id FROM (SELECT $1::uuid AS id) p, orders o',
