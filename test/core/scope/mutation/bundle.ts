@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { Script } from 'node:vm'
 import { build } from 'esbuild'
 import { type Edit, hostsOf, instrument, type Mutant, readSource } from './instrument.ts'
@@ -77,6 +77,11 @@ export async function bundle(entry: string, edits: readonly (Edit & { readonly f
         setup(plugin) {
           plugin.onLoad({ filter: /test\/(?:postgres|backends)\.ts$/ }, () => ({
             contents: readFileSync(join(tests, 'mutation/no-database.ts'), 'utf8'),
+            loader: 'ts',
+          }))
+          // a file of tests reads its page from where it stands
+          plugin.onLoad({ filter: /\.test\.ts$/ }, ({ path }) => ({
+            contents: readFileSync(path, 'utf8').replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href)),
             loader: 'ts',
           }))
           plugin.onLoad({ filter: /core\/scope\/.*\.ts$/ }, ({ path }) => {

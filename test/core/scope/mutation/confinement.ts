@@ -67,7 +67,7 @@ export function complaintsOf({ text, slots, manifest, grants }: Final): string[]
       )
       const holds =
         subLinkType === 'EXISTS_SUBLINK' &&
-        (fromClause as unknown[]).length === 1 &&
+        (fromClause as unknown[] | undefined)?.length === 1 &&
         tableOf(relation) === parent &&
         isLinked &&
         confines(parent, parent.name, own, whereClause)
