@@ -16,7 +16,8 @@ import { loadKernel } from '../../../../src/core/scope/scope.ts'
 import { connect, makeDatabase, startBackends } from '../../../backends.ts'
 import { DATABASES, type DatabaseName, type Open } from './arena.ts'
 import { campaign, emptyTally, merge, type Tally } from './campaign.ts'
-import { type Failure, shrunk } from './failure.ts'
+import { type Failure, replay, shrunk } from './failure.ts'
+import { isFailure } from './judge.ts'
 import { torment } from './limits.ts'
 import { reportOf } from './report.ts'
 
@@ -73,6 +74,7 @@ async function main(): Promise<void> {
   await withDatabases(async (targets) => {
     const drives = targets.map((each) => drive(run, most, hasTime, each))
     await Promise.all([...drives, torture(run, Number(values.texts), hasTime)])
+    await judgeAgain(run, targets[0] as Setup['targets'])
     await keepFailures(run, targets[0] as Setup['targets'])
   })
   save(run)
@@ -160,8 +162,21 @@ async function work(message: Setup | Task): Promise<void> {
   process.send?.({ tally, failures } satisfies Result)
 }
 
-async function keepFailures(run: Run, targets: Setup['targets']): Promise<void> {
+/** What failed in an earlier call, and what this one knows a class of, or the kernel now does as it should. */
+async function judgeAgain(run: Run, targets: Setup['targets']): Promise<void> {
   await loadKernel()
+  const failures = run.failures
+  run.failures = []
+  for (const failure of failures) {
+    const verdict = await replay(failure, (name) => connect(targets[name]))
+    if (isFailure(verdict)) run.failures.push(failure)
+    const { classes } = run.tally
+    classes[failure.found.className] = (classes[failure.found.className] ?? 0) - 1
+    classes[verdict.className] = (classes[verdict.className] ?? 0) + 1
+  }
+}
+
+async function keepFailures(run: Run, targets: Setup['targets']): Promise<void> {
   for (const failure of run.failures.slice(0, MOST_SHRUNK)) {
     const small = await shrunk(failure, (name) => connect(targets[name]))
     const path = pathOf(`test/core/scope/oracle/corpus/${small.from.replaceAll(/\W+/g, '-')}.json`)

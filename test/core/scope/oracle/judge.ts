@@ -21,7 +21,8 @@ export const CLASSES = {
     'the tenant or owner that a caller gives as a parameter gets the type of its column, of which the raw statement leaves it without: shown by the raw one with that cast',
   'order left open':
     'what it gives depends on the order of rows, or on the plan, under row-level security alone too: shown by other plans and another order',
-  'an error by plan': 'an expression fails or not by the plan: one of the plans of the other wall ends alike',
+  'an error by plan':
+    'an expression fails or not by the plan: one of the plans of the other wall ends alike, or the raw statement without any wall, over rows within reach alone',
   'an error by a row out of reach':
     'an expression fails on a row out of reach: without the rows out of reach both end alike',
   'out of time': 'it ran longer than a second through one of the walls, or both',
@@ -181,6 +182,7 @@ export class Judge {
     if ('failed' in first && (await this.#isByOthers(statement, bound, second, shape)))
       return 'an error by a row out of reach'
     if ('failed' in first && 'failed' in second) return 'both fail, by other errors'
+    if ('failed' in first && (await this.#failsAlone(statement, first, shape))) return 'an error by plan'
     return { detail: difference(first, second) }
   }
 
@@ -188,6 +190,12 @@ export class Judge {
   async #isOpen(statement: Statement, bound: Sent, shape: Shape): Promise<boolean> {
     const outcomes = [...(await this.#plans('second', statement, shape)), ...(await this.#plans('first', bound, shape))]
     return outcomes.some((one) => outcomes[0] !== undefined && !areEqual(one, outcomes[0], shape))
+  }
+
+  /** Over nothing but rows within reach, and without any wall, the raw statement ends in the error. */
+  async #failsAlone(statement: Statement, first: Outcome, shape: Shape): Promise<boolean> {
+    const outcome = await this.#run('alone', statement, { ...shape, before: this.#arena.only(this.#owned()) })
+    return 'failed' in outcome && areEqual(outcome, first, shape)
   }
 
   async #plans(place: Place, sent: Sent, shape: Shape): Promise<Outcome[]> {
