@@ -81,7 +81,10 @@ export async function bundle(entry: string, edits: readonly (Edit & { readonly f
           }))
           // a file of tests reads its page from where it stands
           plugin.onLoad({ filter: /\.test\.ts$/ }, ({ path }) => ({
-            contents: readFileSync(path, 'utf8').replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href)),
+            contents: readFileSync(path, 'utf8').replaceAll(
+              'import.meta.url',
+              JSON.stringify(pathToFileURL(path).href),
+            ),
             loader: 'ts',
           }))
           plugin.onLoad({ filter: /core\/scope\/.*\.ts$/ }, ({ path }) => {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Grants } from '../../../../src/core/scope/grants.ts'
+import { manifestFor } from '../../../../src/core/scope/fields.ts'
 import type { Manifest } from '../../../../src/core/scope/manifest.ts'
 import type { createScope, loadKernel, ScopedStatement } from '../../../../src/core/scope/scope.ts'
 import { type Bundle, bundle, kernel } from './bundle.ts'
@@ -37,6 +38,7 @@ type Case = {
   readonly text: string
   readonly caller: Caller
   readonly before: Outcome
+  readonly was: string
   /** the places of the rewriter that it reaches */
   readonly hits: ReadonlySet<number>
 }
@@ -63,7 +65,8 @@ export class FaultTrials {
     const cases = callers.flatMap((caller) =>
       texts.map((text): Case => {
         hits.clear()
-        return { text, caller, before: scope(text, caller), hits: new Set(hits) }
+        const before = scope(text, caller)
+        return { text, caller, before, was: bare(before), hits: new Set(hits) }
       }),
     )
     this.#cases = isThinned ? distinct(cases) : cases
@@ -109,11 +112,10 @@ export class FaultTrials {
   run(id: number, name: string): Damage {
     const first = this.#bundle.firsts[id]
     const scope = this.#scopesOf(id, (at) => at === first)
-    const changes = this.#cases.flatMap(({ text, caller, before, hits }): Change[] => {
+    const changes = this.#cases.flatMap(({ text, caller, before, was, hits }): Change[] => {
       if (first === undefined || !hits.has(first)) return []
       const after = scope(text, caller)
-      const isSame = JSON.stringify(bare(after)) === JSON.stringify(bare(before))
-      return isSame ? [] : [{ text, caller: caller.name, ...judged(before, after, caller) }]
+      return bare(after) === was ? [] : [{ text, caller: caller.name, ...judged(before, after, caller) }]
     })
     return { name, changes }
   }
@@ -151,8 +153,8 @@ function distinct(cases: readonly Case[]): Case[] {
 }
 
 /** What of an outcome counts: not the words of the proof. */
-function bare({ sent, refused }: Outcome): unknown {
-  return sent === undefined ? refused : [sent.text, sent.slots, sent.checks]
+function bare({ sent, refused }: Outcome): string {
+  return sent === undefined ? `${refused}` : JSON.stringify([sent.text, sent.slots, sent.checks])
 }
 
 function judged(before: Outcome, after: Outcome, caller: Caller): Omit<Change, 'text' | 'caller'> {
@@ -166,8 +168,8 @@ function judged(before: Outcome, after: Outcome, caller: Caller): Omit<Change, '
   return { fate: 'harmless', why: differenceOf(before, sent), final: sent.text }
 }
 
-function wrongOf({ text, slots }: ScopedStatement, { manifest, grants }: Caller): string[] {
-  return complaintsOf({ text, slots, manifest, grants })
+function wrongOf({ text, slots }: ScopedStatement, { manifest, grants, role }: Caller): string[] {
+  return complaintsOf({ text, slots, manifest: manifestFor(manifest, role), grants })
 }
 
 /** How what is sent differs, where every row and column of it is the caller's to see and to change. */

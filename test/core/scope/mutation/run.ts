@@ -71,6 +71,8 @@ class Watched {
   async ready(): Promise<void> {
     const greeting = await this.#next<{ digest: string; firsts: readonly number[] }>()
     if (greeting === undefined) throw new Error('the worker does not start')
+    // numbers of mutants mean nothing in another source
+    if (this.digest !== '' && this.digest !== greeting.digest) throw new Error('the source has changed')
     this.digest = greeting.digest
     this.firsts = greeting.firsts
   }
@@ -128,6 +130,7 @@ await workers[0].ready()
 const survey = await surveyOf(workers[0])
 while (workers.length < Number(options.workers)) {
   const another = new Watched()
+  another.digest = workers[0].digest
   await another.ready()
   workers.push(another)
 }
