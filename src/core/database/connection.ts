@@ -12,6 +12,7 @@ import {
   policyFirst,
   policyFirstText,
   startupCheck,
+  watchClientText,
   startupOptions,
 } from './startup.ts'
 import type { Query } from './statement.ts'
@@ -115,6 +116,8 @@ export class Connection {
       if (version.dialect === 'postgresql' && row[policyFirst.name] !== policyFirst.value) {
         await client.query(policyFirstText)
       }
+      // where the system cannot tell, it is as it was
+      if (version.dialect === 'postgresql') await client.query(watchClientText).catch(ignore)
       if (o.role !== undefined) await client.query(`SET ROLE ${o.role}`)
       return new Connection(client, version.dialect, o, onEnd)
     } catch (error) {

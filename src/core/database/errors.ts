@@ -79,17 +79,19 @@ export type ServerReport = {
   readonly schema: string | undefined
   readonly table: string | undefined
   readonly constraint: string | undefined
+  /** PostgreSQL's own function that raised it */
+  readonly routine?: string | undefined
 }
 
 /** An error as `pg` gives it: an ErrorResponse of the server with its fields, or an Error of the connection without. */
 export type WireError = Error &
-  Partial<Record<'code' | 'severity' | 'detail' | 'schema' | 'table' | 'constraint', string>>
+  Partial<Record<'code' | 'severity' | 'detail' | 'schema' | 'table' | 'constraint' | 'routine', string>>
 
 /** What the server said, or nothing when the error is the connection's own. */
 export function readReport(error: WireError): ServerReport | undefined {
-  const { severity, code, message, detail, schema, table, constraint } = error
+  const { severity, code, message, detail, schema, table, constraint, routine } = error
   if (severity === undefined || code === undefined) return undefined
-  return { sqlstate: code, severity, message, detail, schema, table, constraint }
+  return { sqlstate: code, severity, message, detail, schema, table, constraint, routine }
 }
 
 /**

@@ -32,6 +32,12 @@ export const policyFirst = { name: 'cpu_operator_cost', value: '0' } as const
 /** Sets {@link policyFirst} for a session whose role does not bring it. Not in the start-up packet: CockroachDB lacks it. */
 export const policyFirstText = `SELECT pg_catalog.set_config('${policyFirst.name}', '${policyFirst.value}', false)`
 
+/**
+ * Lets PostgreSQL look once a second whether the client is still there: else a statement whose connection was given up runs
+ * to its time limit, and who opens streams and leaves them holds a server's connections (CWE-772).
+ */
+export const watchClientText = `SELECT pg_catalog.set_config('client_connection_check_interval', '1000', false)`
+
 /** The `options` field of the start-up packet. */
 export function startupOptions(times: SessionTimes): string {
   const all = Object.entries(pinned).map(([name, { start }]): [string, string] => [name, start])

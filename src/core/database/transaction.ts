@@ -79,6 +79,8 @@ const lostBookkeeping = new Set(['26000', '42P05'])
 const ambiguous = '40003'
 const queryCanceled = '57014'
 const featureNotSupported = '0A000'
+/** Where PostgreSQL says that a prepared statement no longer fits its tables. */
+const staleRoutine = 'RevalidateCachedQuery'
 /** SQLSTATEs of our own: the caller may not. A denial ends the transaction, whatever surrounds it. */
 const denial = 'KH'
 /** Savepoints in one another: each costs the server memory and a subtransaction; deeper is a loop, not a design. */
@@ -287,7 +289,8 @@ export class PooledTransaction implements Transaction {
     if (lostBookkeeping.has(report.sqlstate)) {
       return this.#break(new StatementError('protocol_surprise', index, report))
     }
-    if (report.sqlstate === featureNotSupported && index >= 0 && load.queries[index]?.statement.name !== '') {
+    const isNamed = index >= 0 && load.queries[index]?.statement.name !== ''
+    if (report.sqlstate === featureNotSupported && isNamed && this.#mayBeStale(report)) {
       // "cached plan must not change result type", in whatever language: prepare everything afresh.
       this.#staleStatement = true
       this.#host.forgetStatements()
@@ -302,6 +305,11 @@ export class PooledTransaction implements Transaction {
     if (status === 'I') this.#finish('rolled back')
     else await this.#sendRollback()
     return this.#failure
+  }
+
+  /** A value may be a feature that is not supported, too, such as a unit of time: PostgreSQL tells where it said so. */
+  #mayBeStale({ routine }: ServerReport): boolean {
+    return this.#host.dialect !== 'postgresql' || routine === undefined || routine === staleRoutine
   }
 
   /** The answer is not given out by halves, and what led to it does not stay – unless its COMMIT was on board. */

@@ -42,19 +42,26 @@ export function locate(error: unknown, at: string | undefined, text?: string): v
   if (error instanceof ScopeRefusal && process.env['NODE_ENV'] !== 'production') show(error, at, text)
 }
 
-/** Writes into a refusal what is known of its place. */
-export function show(error: ScopeRefusal, at: string | undefined, text: string | undefined): void {
+/**
+ * Writes into a refusal what is known of its place. Its message stays as it is, for a framework may send that to a client
+ * (CWE-209); the stack, which goes to logs alone, shows all.
+ * @returns the whole of it
+ */
+export function show(error: ScopeRefusal, at: string | undefined, text: string | undefined): string {
   error.at ??= at
   if (text !== undefined && error.position !== undefined && error.position <= text.length) {
     const { line } = placeOf(text, error.position)
     error.excerpt ??= excerpt(text, error.position, line, false).join('\n')
   }
   const { code, at: from, excerpt: shown, hint } = error
-  error.message = [
+  const whole = [
     `${refusalCodes[code]}${from === undefined ? '' : ` (${from})`}`,
     ...(shown === undefined ? [] : [shown]),
     ...(hint === undefined ? [] : [`Instead: ${hint}`]),
   ].join('\n')
+  const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))
+  error.stack = [`${error.name}: ${whole}`, ...frames].join('\n')
+  return whole
 }
 
 function pathOf(frame: string): string {

@@ -152,6 +152,11 @@ function openLevel(room: Room, isNested: boolean): { readonly db: ScopedDatabase
     if (result === undefined) throw new TypeError('a flight of one statement had no result')
     return result as Result<never>
   }
+  /** One that nobody awaits makes its unit fail; its own rejection must not end the process besides (CWE-248). */
+  const told = <T>(promise: Promise<T>): Promise<T> => {
+    promise.catch(() => undefined)
+    return promise
+  }
   const nest = async <T>(work: (db: ScopedDatabase) => Promise<T>): Promise<T> => {
     assertOpen()
     state = 'nested'
@@ -170,17 +175,14 @@ function openLevel(room: Room, isNested: boolean): { readonly db: ScopedDatabase
   }
   const db: ScopedDatabase = Object.assign(
     <R extends object = Row>(strings: TemplateStringsArray, ...values: readonly unknown[]) =>
-      run(sql<R>(strings, ...values), undefined, false),
+      told(run(sql<R>(strings, ...values), undefined, false)),
     {
       query: <R extends object = Row>(statement: Statementlike<R>, values?: readonly unknown[]) =>
-        run(statement, values, false),
+        told(run(statement, values, false)),
       last: <R extends object = Row>(statement: Statementlike<R>, values?: readonly unknown[]) =>
-        run(statement, values, true),
+        told(run(statement, values, true)),
       transaction<T>(work: (inner: ScopedDatabase) => Promise<T>): Promise<T> {
-        const nested = nest(work)
-        // one that nobody awaits makes its unit fail; its own rejection must not end the process besides
-        nested.catch(() => undefined)
-        return nested
+        return told(nest(work))
       },
       afterCommit(task: Task): void {
         assertOpen()

@@ -16,8 +16,11 @@ export type { Slot }
 
 /** Statements remembered in all; an application has a few hundred texts, each under a few sets of grants. */
 const DEFAULT_CACHE_SIZE = 5_000
-/** Longest final text that is remembered: a few kilobytes are usual, and this bounds the memory (CWE-770). */
-const MAX_CACHED_LENGTH = 16_384
+/**
+ * Longest text that is remembered, and longest final text that is prepared under a name: a few kilobytes are usual, and this
+ * bounds the memory here and in the database (CWE-770).
+ */
+const MAX_CACHED_LENGTH = 8_192
 
 /** A statement that stays inside the caller's tenant, rows and grants, and was proven to. */
 export type ScopedStatement = {
@@ -29,7 +32,7 @@ export type ScopedStatement = {
   readonly readOnly: boolean
   /** final, proven text */
   readonly text: string
-  /** name of the prepared statement: a digest of the final text, so that one name is one text (CWE-694) */
+  /** name of the prepared statement: a digest of the final text, so that one name is one text (CWE-694); `''` for a long one */
   readonly name: string
   /** what `$1` … `$n` of the final text are bound to */
   readonly slots: readonly Slot[]
@@ -77,7 +80,7 @@ export function createScope(options: {
       const known = cache.find(key, text)
       if (known !== undefined) return known
       const scoped = scopeShallow(text, views.of(viewer), grants)
-      if (scoped.text.length <= MAX_CACHED_LENGTH) cache.add(key, text, scoped)
+      if (Math.max(text.length, scoped.text.length) <= MAX_CACHED_LENGTH) cache.add(key, text, scoped)
       return scoped
     },
   }
@@ -137,13 +140,17 @@ function scopeAfresh(text: string, manifest: Manifest, grants: Grants): ScopedSt
     writes,
     readOnly: !writes && !admitted.locks,
     text: final,
-    name: `hf_${createHash('sha256').update(final).digest('base64url').slice(0, 32)}`,
+    name: final.length > MAX_CACHED_LENGTH ? '' : nameOf(final),
     slots: Object.freeze(slots),
     valueCount: admitted.parameters,
     checks: Object.freeze(checks),
     sizes: Object.freeze(sizes),
     proof: Object.freeze(proof),
   })
+}
+
+function nameOf(final: string): string {
+  return `hf_${createHash('sha256').update(final).digest('base64url').slice(0, 32)}`
 }
 
 const VERBS = { SelectStmt: 'select', InsertStmt: 'insert', UpdateStmt: 'update', DeleteStmt: 'delete' } as const

@@ -25,9 +25,9 @@ export function refuseUnscopable(routes: readonly DeclaredRoute[], scope: Scope)
       } catch (error) {
         if (!(error instanceof ScopeRefusal)) throw error
         // a declared statement is the program's own text
-        show(error, undefined, first.text)
+        const whole = show(error, undefined, first.text)
         const part = stream === undefined ? 'first statement' : 'stream'
-        throw new RouteDeclarationError(`${methods.join(', ')} ${url}: its ${part}: ${error.message}`, { cause: error })
+        throw new RouteDeclarationError(`${methods.join(', ')} ${url}: its ${part}: ${whole}`, { cause: error })
       }
     }
   }

@@ -42,7 +42,7 @@ export const ACCEPTED_FUNCTIONS: readonly FunctionGroup[] = [
     names: `ascii bit_length btrim casefold char_length character_length chr concat concat_ws initcap is_normalized left
       length like_escape lower lpad ltrim md5 normalize octet_length overlay parse_ident position quote_ident quote_literal
       quote_nullable repeat replace reverse right rpad rtrim similar_escape similar_to_escape split_part starts_with
-      string_to_array string_to_table strpos substr substring to_bin to_hex to_oct translate unicode_assigned unistr upper`,
+      string_to_array string_to_table strpos substr substring to_bin to_hex to_oct unicode_assigned unistr upper`,
   },
   {
     group: 'regular expressions',

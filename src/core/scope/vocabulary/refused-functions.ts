@@ -216,6 +216,12 @@ export const REFUSED_FUNCTIONS: readonly RefusedGroup[] = [
     names: 'array_fill bit bpchar format jsonb_pretty polygon',
   },
   {
+    group: 'letter by letter',
+    why: 'looks for each letter in a list, for minutes if both are long, and heeds neither a time limit nor a cancellation',
+    instead: 'use replace',
+    names: 'translate',
+  },
+  {
     group: 'time',
     why: 'of a base with many digits goes on for seconds that no time limit ends',
     instead: 'use log10(x) or ln(x) / ln(b)',

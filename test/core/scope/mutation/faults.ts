@@ -431,8 +431,8 @@ export const faults: readonly Fault[] = [
   fault(
     'rewrite-insert',
     'a child under any parent',
-    "if (!isLink || !isParent || !isSure || isGrouped) draft.refuse(at, 'link_not_assignable', hintOfLink(table))",
-    '',
+    'if (!isLink || !isParent || !isSure || isGrouped) {',
+    'if (false) {',
   ),
   fault('rewrite-insert', 'a child whose link is any column', '!isLink || !isParent', '!isParent'),
   fault('rewrite-insert', 'a child whose parent is any relation', '!isLink || !isParent', '!isLink'),
