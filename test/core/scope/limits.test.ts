@@ -111,6 +111,12 @@ describe('up to here, and no further', () => {
       `SELECT (1 + 1) + (2, 3)[1] + ${'- '.repeat(1_493)}1`,
       `SELECT (1 + 1) + (2, 3)[1] + ${'- '.repeat(1_494)}1`,
     ],
+    [
+      'a chain behind brackets with a comma, and a comma',
+      `SELECT 1 + (2 + 3, 4) + (ARRAY[5 + 6, 7])[1], ${'- '.repeat(1_498)}1`,
+      `SELECT 1 + (2 + 3, 4) + (ARRAY[5 + 6, 7])[1], ${'- '.repeat(1_499)}1`,
+    ],
+    ['a chain that a bracket too many is in', `1 + 1 + 1) ${'- '.repeat(1_493)}1`, `1 + 1 + 1) ${'- '.repeat(1_494)}1`],
     ['a chain behind a bracket that was never opened', `) ${'- '.repeat(1_498)}1`, `) ${'- '.repeat(1_499)}1`],
   ])('%s', (_, last, first) => {
     expect(outcomeOf(last)).not.toBe(tooLong)
@@ -164,6 +170,48 @@ describe('the cache', () => {
     // it is remembered again, and the oldest of all is the first text of these
     expect(small.scope('SELECT 1', other)).not.toBe(c)
     expect(small.scope('SELECT 1', all)).not.toBe(a)
+  })
+
+  it('what is used makes its grants the most recent', () => {
+    const small = sized(2)
+    const third = parseGrants(['note:read'])
+    const a = small.scope('SELECT 1', all)
+    const b = small.scope('SELECT 1', other)
+    expect(small.scope('SELECT 1', all)).toBe(a)
+    small.scope('SELECT 1', third)
+    expect(small.scope('SELECT 1', all)).toBe(a)
+    expect(small.scope('SELECT 1', other)).not.toBe(b)
+  })
+
+  it('grants that have no text left are forgotten: the next to go is a text', () => {
+    const small = sized(2)
+    small.scope('SELECT 1', other)
+    const a = small.scope('SELECT 1', all)
+    const b = small.scope('SELECT 2', all)
+    const c = small.scope('SELECT 3', all)
+    expect(small.scope('SELECT 3', all)).toBe(c)
+    expect(small.scope('SELECT 2', all)).toBe(b)
+    expect(small.scope('SELECT 1', all)).not.toBe(a)
+  })
+
+  it('a role called undefined is not the lack of one', () => {
+    const tables = [
+      {
+        schema: 'app',
+        name: 'docs',
+        resource: 'doc',
+        tenant: 'tenant_id',
+        columns: { tenant_id: { type: 'int8' }, title: { type: 'text', hidden: ['clerk'] } },
+      },
+    ]
+    const mine = createScope({
+      manifest: parseManifest({ tables, roles: { clerk: [], undefined: [] } }),
+      dialect: 'postgresql',
+    })
+    expect(mine.scope('SELECT * FROM docs', other).text).not.toContain('title')
+    expect(mine.scope('SELECT * FROM docs', other, 'undefined').text).toContain('title')
+    expect(mine.scope('SELECT * FROM docs', other, 'clerk').text).not.toContain('title')
+    expect(mine.scope('SELECT * FROM docs', other, 'undefined').text).toContain('title')
   })
 
   it('adds to what is used most recently', () => {
@@ -226,6 +274,82 @@ describe('manifests', () => {
   ])('%s', (_, last, first) => {
     expect(() => parseManifest(last)).not.toThrow()
     expect(() => parseManifest(first)).toThrow(ManifestError)
+  })
+})
+
+describe('names in a manifest', () => {
+  const columns = { tenant_id: { type: 'uuid' } }
+  const table = { schema: 'app', name: 'docs', resource: 'doc', tenant: 'tenant_id', columns }
+  const problemOf = (input: unknown): unknown => {
+    try {
+      return parseManifest(input).tables.length
+    } catch (error) {
+      if (!(error instanceof ManifestError)) throw error
+      const { name, code, path, message } = error
+      return { name, code, path, message }
+    }
+  }
+
+  it('a problem says where and what', () => {
+    expect(problemOf({ tables: [{ ...table, tenant: 'none' }], roles: {} })).toEqual({
+      name: 'ManifestError',
+      code: 'manifest_invalid',
+      path: '/tables/0/tenant',
+      message: 'manifest/tables/0/tenant: app.docs has no column none',
+    })
+    expect(problemOf({ tables: [{ ...table, owner: 'none' }], roles: {} })).toMatchObject({ path: '/tables/0/owner' })
+  })
+
+  it.each([
+    'my_pg_x',
+    'xinformation_schema',
+    'information_schema2',
+    'crdb_internal2',
+    'xcrdb_internal',
+    'xsystem',
+    'systems',
+  ])('a schema may be called %s', (schema) => {
+    expect(problemOf({ tables: [{ ...table, schema }], roles: {} })).toBe(1)
+  })
+
+  it.each(['pg_x', 'PG_X', 'information_schema', 'crdb_internal', 'CRDB_internal', 'system'])(
+    'none is called %s',
+    (schema) => {
+      const path = { path: '/tables/0' }
+      expect(problemOf({ tables: [{ ...table, schema }], roles: {} })).toMatchObject(path)
+      expect(problemOf({ tables: [], roles: {}, types: [{ schema, name: 'x' }] })).toMatchObject({ path: '/types/0' })
+    },
+  )
+
+  it('a table may be called my_pg_x, and not PG_x', () => {
+    expect(problemOf({ tables: [{ ...table, name: 'my_pg_x' }], roles: {} })).toBe(1)
+    expect(problemOf({ tables: [{ ...table, name: 'PG_x' }], roles: {} })).toMatchObject({ path: '/tables/0' })
+  })
+
+  it('two tables are one only if schema and name are', () => {
+    const two = [
+      { ...table, schema: 'a', name: 'bc' },
+      { ...table, schema: 'ab', name: 'c' },
+    ]
+    expect(problemOf({ tables: two, roles: {} })).toBe(2)
+  })
+
+  it('a parent is the table of its schema, its own if none is said', () => {
+    const inA = { ...table, schema: 'a', name: 'p', columns: { tenant_id: { type: 'uuid' }, id: { type: 'uuid' } } }
+    const inB = { ...inA, schema: 'b', columns: { tenant_id: { type: 'uuid' }, key: { type: 'uuid' } } }
+    const child = (references: string, schema?: string): unknown => ({
+      schema: 'b',
+      name: 'c',
+      resource: 'c',
+      through: { ...(schema === undefined ? {} : { schema }), table: 'p', column: 'p_id', references },
+      columns: { p_id: { type: 'uuid' } },
+    })
+    expect(problemOf({ tables: [inA, inB, child('key')], roles: {} })).toBe(3)
+    expect(problemOf({ tables: [inA, inB, child('id', 'a')], roles: {} })).toBe(3)
+    expect(problemOf({ tables: [inB, inA, child('id', 'a')], roles: {} })).toBe(3)
+    expect(problemOf({ tables: [inA, inB, child('id')], roles: {} })).toMatchObject({
+      path: '/tables/2/through/references',
+    })
   })
 })
 

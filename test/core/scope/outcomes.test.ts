@@ -185,6 +185,17 @@ const statements: readonly string[] = [
   'SELECT count(d.*), d FROM docs d',
   'SELECT count(*) FROM docs AS d(a)',
   'WITH d AS (SELECT 1 AS a) SELECT d FROM d AS d(b)',
+  'SELECT 1 FROM app.docs.x.y',
+  'SELECT a.b.c.d FROM docs',
+  'SELECT app.docs.id.x FROM app.docs',
+  'SELECT id FROM docs FOR UPDATE OF x.app.docs',
+  'WITH x AS (TRUNCATE docs) SELECT 1',
+  'SELECT (WITH x AS (COPY docs TO STDOUT) SELECT 1)',
+  'SELECT id FROM docs WHERE (docs).id = 1',
+  'SELECT x.y(1), 1',
+  'SELECT pg_catalog.pg_sleep(1)',
+  "SELECT 'a'::pg_catalog.regclass",
+  'SELECT 1 OPERATOR(pg_catalog.@@@) 2',
   // groups
   'SELECT d.title FROM docs d GROUP BY d.id',
   'SELECT d.title, f.name FROM docs d JOIN folders f ON f.id = d.folder_id GROUP BY d.title, f.id',
@@ -381,11 +392,11 @@ function outcomeOf(text: string, name: keyof typeof callers): string {
     return [`${kind} [${bound}]${more}`, short, ...(name === 'all' ? proof : [])].join('\n    ')
   } catch (error) {
     if (!(error instanceof ScopeRefusal)) throw error
-    const { code, position, cause } = error
+    const { code, position, hint, cause } = error
     const place =
       position === undefined ? '' : ` at ${position}: ${JSON.stringify(text.slice(position, position + 12))}`
     // of two that stand behind each other, which one it was that refused
-    return `${code}${place}${cause === undefined ? '' : ` (${(cause as Error).message})`}`
+    return `${code}${place}${cause === undefined ? '' : ` (${(cause as Error).message})`}, ${hint ?? 'no hint'}`
   }
 }
 
