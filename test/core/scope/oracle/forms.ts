@@ -103,7 +103,6 @@ export const FORMS: Readonly<Record<Type, readonly string[]>> = {
     '(\'[1, "x"]\'::json ->> 1)',
     "(regexp_match(<text>, '(a)(.)'))[1]",
     '<one:text>',
-    "translate(<text>, 'ab', 'xy')",
     "encode(decode(md5(<text>), 'hex'), 'base64')",
     'quote_literal(<text>)',
     'repeat(<text>, 2)',
