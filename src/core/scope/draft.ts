@@ -182,10 +182,10 @@ export class Draft {
     const { bytes, comments, tokens } = this.admitted
     const blanks = comments.map(({ start, end }) => ({ start, end, text: ' ' }))
     const literals = tokens.filter(({ text }) => /^\$(?!\d)/.test(text)).map(plainLiteral)
-    // by place; at one place in the order in which they were made
+    // by place; at one place what only inserts goes before what replaces, else in the order in which they were made
     const edits = [...this.#edits, ...blanks, ...literals]
       .map((edit, order) => ({ ...edit, order }))
-      .sort((a, b) => a.start - b.start || a.order - b.order)
+      .sort((a, b) => a.start - b.start || Number(a.end > a.start) - Number(b.end > b.start) || a.order - b.order)
     const pieces = []
     let at = 0
     for (const { start, end, text } of edits) {
