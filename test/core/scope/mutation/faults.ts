@@ -195,14 +195,14 @@ export const faults: readonly Fault[] = [
   fault(
     'draft',
     'edits in the order in which they were made',
-    'a.start - b.start || a.order - b.order',
+    'a.start - b.start || Number(a.end > a.start) - Number(b.end > b.start) || a.order - b.order',
     'a.order - b.order',
   ),
   fault(
     'draft',
     'edits at one place in the wrong order',
-    'a.start - b.start || a.order - b.order',
-    'a.start - b.start || b.order - a.order',
+    'Number(b.end > b.start) || a.order - b.order',
+    'Number(b.end > b.start) || b.order - a.order',
   ),
   fault('draft', 'comments are kept', '[...this.#edits, ...blanks, ...literals]', '[...this.#edits, ...literals]'),
   fault('draft', 'dollar quotes are kept', '[...this.#edits, ...blanks, ...literals]', '[...this.#edits, ...blanks]'),
