@@ -33,6 +33,8 @@ const ENDLESS_MILLIS = 8_000
 const COSTLY_MILLIS = 12
 /** Mutants between two looks whether the tests still pass with none. */
 const CHECKED_EVERY = 400
+/** Statements that a mutant of the rewriter is tried on: a seeded fault has all of them. */
+const MOST_CASES = 400
 /** Of a run over some files: the rewriter's faults are not tried then. */
 const nothing = { corpus: { cases: 0, sent: 0, thinned: 0 }, seeded: [], generated: [] }
 
@@ -270,7 +272,10 @@ async function sow(): Promise<Pick<Results, 'corpus' | 'seeded' | 'generated'>> 
   const trials = await FaultTrials.prepare(rewriters, texts, callers, true)
   const complaints = trials.complaints()
   if (complaints.length > 0) throw new Error(`not confined without a fault: ${complaints[0]}`)
-  const generated = rewriters.map((mutant, index) => ({ ...trials.run(index + 1, mutant.key), file: mutant.file }))
+  const generated = rewriters.map((mutant, index) => ({
+    ...trials.run(index + 1, mutant.key, MOST_CASES),
+    file: mutant.file,
+  }))
   const own = await FaultTrials.prepare(editsOfFaults(faults), trials.texts, callers)
   const seeded = faults.map(({ name }, index) => own.run(index + 1, name))
   return { corpus: { cases: own.size, sent: own.sent, thinned: trials.size }, seeded, generated }
