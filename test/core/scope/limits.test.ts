@@ -150,11 +150,17 @@ describe('the cache', () => {
   const sized = (most: number): Scope => createScope({ manifest: archive, dialect: 'postgresql', cacheSize: most })
   const other = parseGrants(['doc:read'])
 
-  it('remembers a final text of 16,384 characters, and no longer one', () => {
-    const last = `SELECT '${'x'.repeat(16_375)}'`
+  it('remembers a text of 8,192 characters, and names it; a longer one neither', () => {
+    const last = `SELECT '${'x'.repeat(8_183)}'`
     expect(scope.scope(last, all)).toBe(scope.scope(last, all))
-    const first = `SELECT '${'x'.repeat(16_376)}'`
+    expect(scope.scope(last, all).name).toMatch(/^hf_/)
+    const first = `SELECT '${'x'.repeat(8_184)}'`
     expect(scope.scope(first, all)).not.toBe(scope.scope(first, all))
+    expect(scope.scope(first, all).name).toBe('')
+    // a text that is long itself, or becomes so
+    const [commented, wide] = [`SELECT 1 /* ${'x'.repeat(8_200)} */`, `SELECT 1 FROM ${list(40, (i) => `docs d${i}`)}`]
+    expect(scope.scope(commented, all)).not.toBe(scope.scope(commented, all))
+    expect(scope.scope(wide, all)).not.toBe(scope.scope(wide, all))
   })
 
   it('drops the least recently used text of the least recently used grants, one at a time', () => {
