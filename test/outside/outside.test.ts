@@ -115,7 +115,7 @@ describe('an examination', () => {
         'CREATE TABLE pets (id int PRIMARY KEY, owner int, name text DEFAULT $$Rex$$);',
         'SELECT p.name, count(*) FROM people p JOIN pets ON owner = p.id GROUP BY 1 ORDER BY 1;',
         'EXPLAIN (costs off)\n  SELECT * FROM people;',
-        'SELECT 1; SELECT * FROM pg_class; SELECT * FROM strangers; SELECT nonsense FROM people;',
+        'SELECT 1; SELECT * FROM pg_class; SELECT * FROM strangers; SELECT 1 / 0 FROM people;',
         "INSERT INTO people VALUES (500, 'Ann'); INSERT INTO people (name) SELECT name FROM people RETURNING id;",
         "INSERT INTO pets (id) VALUES (4) ON CONFLICT (id) DO UPDATE SET name = 'x';",
         'UPDATE pets SET owner = owner + 1 WHERE name IS NOT NULL; DELETE FROM people WHERE age < 3 RETURNING *;',
