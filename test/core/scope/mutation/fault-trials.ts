@@ -29,7 +29,12 @@ export type Change = {
 }
 
 /** What one fault did. */
-export type Damage = { readonly name: string; readonly changes: readonly Change[] }
+export type Damage = {
+  readonly name: string
+  readonly changes: readonly Change[]
+  /** the rewriter went on without end, and nothing was sent */
+  readonly isEndless?: boolean
+}
 
 type Kernel = { createScope: typeof createScope; loadKernel: typeof loadKernel }
 type Outcome = { readonly sent?: ScopedStatement; readonly refused?: string; readonly isUnproven?: boolean }
@@ -49,6 +54,7 @@ export class FaultTrials {
   readonly #modules: ReadonlyMap<string, unknown>
   readonly #callers: readonly Caller[]
   readonly #cases: readonly Case[]
+  readonly #tick: () => void
 
   private constructor(
     made: Bundle,
@@ -56,7 +62,9 @@ export class FaultTrials {
     texts: readonly string[],
     callers: readonly Caller[],
     isThinned: boolean,
+    tick: () => void,
   ) {
+    this.#tick = tick
     this.#bundle = made
     this.#modules = modules
     this.#callers = callers
@@ -76,15 +84,21 @@ export class FaultTrials {
    * @param edits of the rewriter's files, numbered from 1
    * @param isThinned leaves out a statement that reaches no other places of the rewriter than one before it, and has
    * no other outcome
+   * @param tick called before each statement: whoever watches sees that time passes in one of them
    */
   static async prepare(
     edits: readonly (Edit & { readonly file: string })[],
     texts: readonly string[],
     callers: readonly Caller[],
     isThinned = false,
+    tick: () => void = () => undefined,
   ): Promise<FaultTrials> {
     const made = await bundle(`export { createScope, loadKernel } from '../../../src/core/scope/scope.ts'`, edits)
-    return new FaultTrials(made, await outside(made.outside), texts, callers, isThinned)
+    return new FaultTrials(made, await outside(made.outside), texts, callers, isThinned, tick)
+  }
+
+  get digest(): string {
+    return this.#bundle.digest
   }
 
   /** Statements, each for one caller. */
@@ -117,6 +131,7 @@ export class FaultTrials {
     const chosen = reached.filter((_, index) => Math.floor(index / step) !== Math.floor((index - 1) / step))
     const scope = this.#scopesOf(id, (at) => at === first)
     const changes = chosen.flatMap(({ text, caller, before, was }): Change[] => {
+      this.#tick()
       const after = scope(text, caller)
       return bare(after) === was ? [] : [{ text, caller: caller.name, ...judged(before, after, caller) }]
     })

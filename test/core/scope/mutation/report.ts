@@ -185,6 +185,8 @@ function generated({ generated: damages, corpus }: Results): string[] {
     }),
     `| **all** | ${damages.length} | ${damages.filter(({ changes }) => changes.length === 0).length} | ${total(damages)} | ${totalFates(damages)} |`,
     '',
+    `${damages.filter(({ isEndless }) => isEndless === true).length} of them went on without end, and sent nothing.`,
+    '',
     `Of ${sent.length} mutants something was sent that differs:`,
     '',
     '| mutant | what was sent |',

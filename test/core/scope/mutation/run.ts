@@ -4,6 +4,7 @@
  *
  *   npm run long -- mutation                           all of it, and docs/reports/mutation.md
  *   npm run long -- mutation --files prover/walk.ts    some files, and no report
+ *   npm run long -- mutation --faults                  the rewriter's faults alone, and no report
  *   npm run long -- mutation --afresh                  forgets what earlier runs found
  *
  * What was found is kept in node_modules/.cache: a run that was stopped goes on. A mutant that was killed is tried again
@@ -18,14 +19,14 @@ import { parseArgs } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { loadKernel } from '../../../../src/core/scope/scope.ts'
 import { kernel, mutatedFiles, readMutants } from './bundle.ts'
-import { officeCallers, shopCallers } from './callers.ts'
 import { corpusOf } from './corpus.ts'
 import { equivalents } from './equivalents.ts'
-import { editsOfFaults, FaultTrials } from './fault-trials.ts'
+import type { Damage } from './fault-trials.ts'
 import { faults } from './faults.ts'
 import type { Mutant } from './instrument.ts'
 import { type Found, isRewriters, openOf, reportOf, type Results, scoreOf } from './report.ts'
 import type { Outcome, Survey, SurveyedTest } from './trials.ts'
+import type { Greeting, Question, Task } from './worker.ts'
 
 /** Processor time within one test after which a mutant goes on without end; the slowest needs a fifth of a second. */
 const ENDLESS_MILLIS = 8_000
@@ -42,10 +43,12 @@ const { values: options } = parseArgs({
   options: {
     files: { type: 'string' },
     afresh: { type: 'boolean', default: false },
+    faults: { type: 'boolean', default: false },
     workers: { type: 'string', default: '1' },
   },
 })
 const cache = fileURLToPath(new URL('../../../../node_modules/.cache/holdfast-mutation.json', import.meta.url))
+const workerCount = Number(options.workers)
 const chosen = options.files?.split(',')
 const files = mutatedFiles()
 const mutants = readMutants(files)
@@ -54,33 +57,37 @@ const digests = new Map(files.map((file) => [file, digestOf(readFileSync(join(ke
 /** A worker, and the watch over it. */
 class Watched {
   readonly #ticks = new Int32Array(new SharedArrayBuffer(4))
-  #worker = this.#start()
-  digest = ''
-  /** by the number of a mutant: the first at its place */
-  firsts: readonly number[] = []
+  readonly #task: Task
+  #worker: Worker
+  greeting: Greeting = { digest: '', firsts: [] }
+
+  constructor(task: Task = { kind: 'tests' }) {
+    this.#task = task
+    this.#worker = this.#start()
+  }
 
   #start(): Worker {
     // a worker of Node's own knows nothing of TypeScript until it is told
     const start = `import('tsx/esm/api').then(({ register }) => { register(); return import(${JSON.stringify(new URL('worker.ts', import.meta.url).href)}) })`
     return new Worker(start, {
       eval: true,
-      workerData: { files, ticks: this.#ticks },
+      workerData: { files, ticks: this.#ticks, task: this.#task },
       execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: 1_500, stackSizeMb: 4 },
     })
   }
 
   async ready(): Promise<void> {
-    const greeting = await this.#next<{ digest: string; firsts: readonly number[] }>()
+    const greeting = await this.#next<Greeting>()
     if (greeting === undefined) throw new Error('the worker does not start')
     // numbers of mutants mean nothing in another source
-    if (this.digest !== '' && this.digest !== greeting.digest) throw new Error('the source has changed')
-    this.digest = greeting.digest
-    this.firsts = greeting.firsts
+    const { digest } = this.greeting
+    if (digest !== '' && digest !== greeting.digest) throw new Error('the source has changed')
+    this.greeting = greeting
   }
 
   /** @returns nothing where the worker went on without end, or ran out of memory */
-  async ask<T>(question: object, isWatched = true): Promise<T | undefined> {
+  async ask<T>(question: Question, isWatched = true): Promise<T | undefined> {
     this.#worker.postMessage(question)
     const answer = await this.#next<T>(isWatched)
     if (answer === undefined) await this.restart()
@@ -108,7 +115,7 @@ class Watched {
         if (now !== seen) {
           seen = now
           since = process.cpuUsage()
-        } else if (isWatched && (user + system) / 1_000 > ENDLESS_MILLIS * workers.length) settle(undefined)
+        } else if (isWatched && (user + system) / 1_000 > ENDLESS_MILLIS * workerCount) settle(undefined)
       }, 200)
       const settle = (answer: T | undefined): void => {
         clearInterval(watch)
@@ -127,12 +134,16 @@ class Watched {
 const known = options.afresh || !existsSync(cache) ? {} : (JSON.parse(readFileSync(cache, 'utf8')) as State)
 type State = { survey?: Survey & { digest: string }; found?: Record<string, Found>; digest?: string }
 
+if (options.faults) {
+  const { seeded, generated } = await sow()
+  process.exit(tellHarm([...seeded, ...generated]))
+}
 const workers: [Watched, ...Watched[]] = [new Watched()]
 await workers[0].ready()
 const survey = await surveyOf(workers[0])
-while (workers.length < Number(options.workers)) {
+while (workers.length < workerCount) {
   const another = new Watched()
-  another.digest = workers[0].digest
+  another.greeting = workers[0].greeting
   await another.ready()
   workers.push(another)
 }
@@ -141,12 +152,12 @@ for (const worker of workers) await worker.end()
 await tell()
 
 async function surveyOf(worker: Watched): Promise<Survey> {
-  if (known.survey?.digest === worker.digest) return known.survey
+  if (known.survey?.digest === worker.greeting.digest) return known.survey
   console.log(`looking which tests reach what: ${mutants.length} mutants`)
   const made = await worker.ask<Survey>({ survey: true }, false)
   if (made === undefined) throw new Error('the tests do not end without a mutant')
   if (made.failed.length > 0) throw new Error(`tests fail without a mutant:\n${made.failed.join('\n')}`)
-  known.survey = { ...made, digest: worker.digest }
+  known.survey = { ...made, digest: worker.greeting.digest }
   return made
 }
 
@@ -158,7 +169,8 @@ async function tryAll(): Promise<Record<string, Found>> {
   const open = mutants.flatMap((mutant, index) => {
     if (chosen !== undefined && !chosen.includes(mutant.file)) return []
     const before = known.found?.[mutant.key]
-    const isCertain = before?.status === 'killed' || before?.status === 'endless' || known.digest === workers[0].digest
+    const isCertain =
+      before?.status === 'killed' || before?.status === 'endless' || known.digest === workers[0].greeting.digest
     if (before === undefined || before.of !== digests.get(mutant.file) || !isCertain) return [index]
     results[mutant.key] = before
     return []
@@ -167,7 +179,7 @@ async function tryAll(): Promise<Record<string, Found>> {
   const tryOn = async (worker: Watched): Promise<void> => {
     for (let index = open.shift(); index !== undefined; index = open.shift()) {
       const mutant = mutants[index] as Mutant
-      const tests = reachedBy(worker.firsts[index + 1] ?? 0, mutant.file).toSorted(
+      const tests = reachedBy(worker.greeting.firsts[index + 1] ?? 0, mutant.file).toSorted(
         (a, b) => (kills.get(b.name) ?? 0) - (kills.get(a.name) ?? 0) || a.millis - b.millis,
       )
       const outcome = tests.length === 0 ? ({ status: 'unreached' } as const) : await tryOne(worker, index + 1, tests)
@@ -213,7 +225,7 @@ function reachers(): (first: number, file: string) => SurveyedTest[] {
 
 function save(results: Record<string, Found>): void {
   mkdirSync(dirname(cache), { recursive: true })
-  const state: State = { ...known, found: { ...known.found, ...results }, digest: workers[0].digest }
+  const state: State = { ...known, found: { ...known.found, ...results }, digest: workers[0].greeting.digest }
   writeFileSync(`${cache}.new`, JSON.stringify(state))
   renameSync(`${cache}.new`, cache)
 }
@@ -240,8 +252,9 @@ async function tell(): Promise<void> {
   const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD']).toString().trim()
   const made = `made by \`npm run long -- mutation\` at ${new Date().toISOString().slice(0, 10)}, on commit ${commit}, Node ${process.versions.node}`
   const [all, prover] = [scoreOf(results, () => true), scoreOf(results, (file) => file.startsWith('prover/'))]
-  const damage = [...results.seeded, ...results.generated].flatMap(({ changes }) => changes)
-  const harmful = damage.filter(({ fate }) => fate === 'harmful')
+  const damages = [...results.seeded, ...results.generated]
+  const changes = damages.flatMap((damage) => damage.changes)
+  const harm = tellHarm(damages)
   const share = (value: number): string => `${(value * 100).toFixed(1)}%`
   const lines = [
     '# mutation',
@@ -249,34 +262,70 @@ async function tell(): Promise<void> {
     `${made}.`,
     '',
     `- kernel: ${share(all.score)} of ${mutants.length} mutants killed (raw ${share(all.raw)}); the prover alone: ${share(prover.score)} (raw ${share(prover.raw)})`,
-    `- ${results.seeded.length} seeded faults and ${results.generated.length} mutants of the rewriter: of ${damage.length} outcomes that changed ${harmful.length} did harm`,
+    `- ${results.seeded.length} seeded faults and ${results.generated.length} mutants of the rewriter: of ${changes.length} outcomes that changed ${harm} did harm`,
     '',
     ...reportOf(results),
   ]
   writeFileSync(fileURLToPath(new URL('../../../../docs/reports/mutation.md', import.meta.url)), lines.join('\n'))
   console.log(lines.slice(2, 7).join('\n'))
-  for (const { text, caller, why, final } of harmful.slice(0, 20))
-    console.log(`HARMFUL ${caller}: ${text}\n${why}\n${final}`)
-  if (harmful.length > 0 || all.score < 0.95 || prover.score < 0.95) process.exitCode = 1
+  if (harm > 0 || all.score < 0.95 || prover.score < 0.95) process.exitCode = 1
+}
+
+/** @returns how many statements were sent that do harm: there is none, or the prover has a fault */
+function tellHarm(damages: readonly Damage[]): number {
+  let count = 0
+  for (const { name, changes } of damages) {
+    for (const { fate, text, caller, why, final } of changes) {
+      if (fate !== 'harmful') continue
+      if (count++ < 30) console.log(`HARMFUL ${name}\n${caller}: ${text}\n${why}\n${final}\n`)
+    }
+  }
+  const sent = damages.flatMap(({ changes }) => changes).length
+  console.log(`${damages.length} faults changed ${sent} outcomes, of which ${count} do harm`)
+  return count
 }
 
 /** The rewriter's faults, seeded and generated, over the corpus. */
 async function sow(): Promise<Pick<Results, 'corpus' | 'seeded' | 'generated'>> {
   await loadKernel()
   const texts = await corpusOf()
-  const callers = [...officeCallers, ...shopCallers]
   const rewriters = mutants.filter(({ file }) => isRewriters(file))
   console.log(
-    `${faults.length} seeded faults and ${rewriters.length} mutants of the rewriter, over ${texts.length} statements`,
+    `${faults.length} seeded faults and ${rewriters.length} mutants of the rewriter, ${texts.length} statements`,
   )
-  const trials = await FaultTrials.prepare(rewriters, texts, callers, true)
-  const complaints = trials.complaints()
-  if (complaints.length > 0) throw new Error(`not confined without a fault: ${complaints[0]}`)
-  const generated = rewriters.map((mutant, index) => ({
-    ...trials.run(index + 1, mutant.key, MOST_CASES),
-    file: mutant.file,
-  }))
-  const own = await FaultTrials.prepare(editsOfFaults(faults), trials.texts, callers)
-  const seeded = faults.map(({ name }, index) => own.run(index + 1, name))
-  return { corpus: { cases: own.size, sent: own.sent, thinned: trials.size }, seeded, generated }
+  const many = new Watched({ kind: 'generated', texts })
+  await many.ready()
+  const thinned = corpusIn(many)
+  const generated = await damagesOf(many, rewriters, MOST_CASES)
+  await many.end()
+  const few = new Watched({ kind: 'seeded', texts: thinned.texts })
+  await few.ready()
+  const { cases, sent } = corpusIn(few)
+  const seeded = await damagesOf(
+    few,
+    faults.map(({ name }) => ({ key: name, file: '' })),
+  )
+  await few.end()
+  return { corpus: { cases, sent, thinned: thinned.cases }, seeded, generated }
+}
+
+function corpusIn({ greeting }: Watched): NonNullable<Greeting['corpus']> {
+  const { corpus } = greeting
+  if (corpus === undefined) throw new Error('the worker has no corpus')
+  if (corpus.complaints.length > 0) throw new Error(`not confined without a fault: ${corpus.complaints[0]}`)
+  return corpus
+}
+
+async function damagesOf(
+  worker: Watched,
+  sown: readonly { readonly key: string; readonly file: string }[],
+  most?: number,
+): Promise<(Damage & { readonly file: string })[]> {
+  const damages: (Damage & { readonly file: string })[] = []
+  for (const [index, { key: name, file }] of sown.entries()) {
+    const damage = await worker.ask<Damage>({ fault: index + 1, name, ...(most === undefined ? {} : { most }) })
+    damages.push({ ...(damage ?? { name, changes: [], isEndless: true }), file })
+    if (index % CHECKED_EVERY === 0) console.log(`${index + 1} of ${sown.length} faults of the rewriter`)
+  }
+  return damages
 }
