@@ -37,7 +37,7 @@ export const cockroachdb: readonly Attack[] = [
   ['a change feed', 'outside', 'EXPERIMENTAL CHANGEFEED FOR docs', 'syntax_error'],
   ['SHOW of a table', 'catalog', 'SHOW CREATE TABLE docs', 'syntax_error'],
   ['a session setting', 'session', 'SET CLUSTER SETTING a = 1', 'syntax_error'],
-  ['a computed row id', 'hidden', 'SELECT rowid FROM docs', 'scoped'],
+  ['a computed row id', 'hidden', 'SELECT rowid FROM docs', 'column_unknown'],
   ['a join hint', 'parsers', 'SELECT * FROM docs INNER HASH JOIN notes ON true', 'syntax_error'],
   ['a star without columns', 'hidden', 'SELECT docs.* EXCLUDE (id) FROM docs', 'syntax_error'],
   [

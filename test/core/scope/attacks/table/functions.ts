@@ -218,7 +218,7 @@ export const functions: readonly Attack[] = [
     'grant_missing',
     { as: 'own', leaks: { second: 'own' } },
   ],
-  ['a declared function as a field', 'shadow', 'SELECT u.title_of FROM users u', 'scoped'],
+  ['a declared function as a field', 'shadow', 'SELECT u.title_of FROM users u', 'column_unknown'],
   [
     'a declared function in FROM',
     'reads',

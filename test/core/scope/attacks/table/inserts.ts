@@ -272,7 +272,7 @@ export const inserts: readonly Attack[] = [
     'a conflict that reads a hidden column of excluded',
     'hidden',
     'INSERT INTO docs (id) VALUES (101) ON CONFLICT (id) DO UPDATE SET title = excluded.secret',
-    'not_proven',
+    'column_unknown',
   ],
   [
     'a conflict that reads another’s row',
