@@ -220,6 +220,20 @@ describe('the cache', () => {
     expect(mine.scope('SELECT * FROM docs', other, 'undefined').text).toContain('title')
   })
 
+  it('a read-only column keeps its type', () => {
+    const tables = [
+      {
+        schema: 'app',
+        name: 'docs',
+        resource: 'doc',
+        tenant: 'tenant_id',
+        columns: { tenant_id: { type: 'int8', readOnly: true }, title: { type: 'text', hidden: ['clerk'] } },
+      },
+    ]
+    const mine = createScope({ manifest: parseManifest({ tables, roles: { clerk: [] } }), dialect: 'postgresql' })
+    expect(mine.scope('SELECT * FROM docs', other).text).toContain('$1::int8)')
+  })
+
   it('adds to what is used most recently', () => {
     const small = sized(2)
     const a = small.scope('SELECT 1', all)
