@@ -44,7 +44,7 @@ export const classics: readonly Attack[] = [
   [
     'a query in a text, to XML',
     'dynamic',
-    "SELECT query_to_xml('select * from app.docs', true, true, '')",
+    "SELECT query_to_xml('select * from app.docs order by id', true, true, '')",
     'function_not_accepted',
     { leaks: { second: 'fields' } },
   ],

@@ -7,14 +7,14 @@ export const functions: readonly Attack[] = [
     'dynamic',
     "SELECT table_to_xml('app.docs', true, true, '')",
     'function_not_accepted',
-    { leaks: { second: 'fields' } },
+    { unrun: 'its rows come as they lie, and after a change they lie otherwise' },
   ],
   [
     'a schema to XML',
     'dynamic',
     "SELECT schema_to_xml('app', true, true, '')",
     'function_not_accepted',
-    { leaks: { second: 'bare' } },
+    { unrun: 'its rows come as they lie, and after a change they lie otherwise' },
   ],
   [
     'the database to XML',
@@ -27,7 +27,7 @@ export const functions: readonly Attack[] = [
   [
     'query_to_xml after set_config',
     'dynamic',
-    "SELECT query_to_xml('select set_config(''holdfast.tenant_id'', ''900009'', true)', true, true, ''), query_to_xml('select * from app.docs', true, true, '')",
+    "SELECT query_to_xml('select set_config(''holdfast.tenant_id'', ''900009'', true)', true, true, ''), query_to_xml('select * from app.docs order by id', true, true, '')",
     'function_not_accepted',
     { leaks: { second: 'settings' } },
   ],
