@@ -71,7 +71,9 @@ it.each(readdirSync(corpus).filter((name) => name.endsWith('.json')))(
     const failure = JSON.parse(readFileSync(new URL(name, corpus), 'utf8')) as Failure
     const { className, detail } = await replay(failure, open)
     const found = failure.found.className as Verdict['className']
-    if (isFailure({ className: found })) expect(isFailure({ className }), detail).toBe(false)
+    // which class explains it is up to the planner: that of another version may look at another condition first
+    const isOtherPlanner = process.env['HOLDFAST_TEST_BACKEND'] === 'postgresql'
+    if (isOtherPlanner || isFailure({ className: found })) expect(isFailure({ className }), detail).toBe(false)
     else expect([found, 'equal', 'refused'], detail).toContain(className)
   },
 )
