@@ -1,16 +1,16 @@
 import { aliasOf, type Draft } from './draft.ts'
 import { listOf, type Struct, stringsOf, unwrap } from './grammar.ts'
 import { relationsOf } from './from.ts'
+import { AGGREGATE_FUNCTIONS, HOME_SCHEMA } from './vocabulary/index.ts'
 
-/** Aggregates: below them a column need not be grouped. */
-const AGGREGATES: ReadonlySet<string> = new Set(
-  (
-    'any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp every json_agg json_object_agg ' +
-    'jsonb_agg jsonb_object_agg max min mode percentile_cont percentile_disc range_agg range_intersect_agg string_agg stddev ' +
-    'stddev_pop stddev_samp sum var_pop var_samp variance cume_dist dense_rank percent_rank rank'
-  ).split(' '),
-)
-
+/** Below an aggregate a column need not be grouped; below these of the windows' neither, where they are called as one. */
+const AGGREGATES: ReadonlySet<string> = new Set([
+  ...AGGREGATE_FUNCTIONS,
+  'cume_dist',
+  'dense_rank',
+  'percent_rank',
+  'rank',
+])
 /**
  * `SELECT d.title … GROUP BY d.id` is right where `id` is the primary key: PostgreSQL then knows that a group has one
  * title. Through a leaf it no longer does, and says no when the statement runs; this says so before, and how to write it.
@@ -156,10 +156,9 @@ function isRelations(item: Struct): boolean {
   return type === 'RangeVar'
 }
 
-function isAggregate({ funcname, over, agg_star, agg_filter, agg_order, agg_distinct }: Struct): boolean {
+function isAggregate({ funcname, over }: Struct): boolean {
   if (over !== undefined) return false
   const names = stringsOf(funcname)
-  const isMarked = [agg_star, agg_filter, agg_order, agg_distinct].some((mark) => mark !== undefined)
   // an application's own function may be one
-  return isMarked || AGGREGATES.has(names.at(-1) ?? '') || (names.length > 1 && names[0] !== 'pg_catalog')
+  return AGGREGATES.has(String(names.at(-1))) || (names.length > 1 && names[0] !== HOME_SCHEMA)
 }

@@ -8,6 +8,10 @@ const setOf = (lists: readonly string[]): ReadonlySet<string> => new Set(lists.f
 
 /** Functions by name; a schema, where there is one, must be {@link HOME_SCHEMA}. */
 export const FUNCTIONS = setOf(ACCEPTED_FUNCTIONS.map(({ names }) => names))
+/** Those of them that make one value of a group's rows. */
+export const AGGREGATE_FUNCTIONS = setOf(
+  ACCEPTED_FUNCTIONS.filter(({ group }) => group === 'aggregates').map(({ names }) => names),
+)
 /** Operators by name, bare or `OPERATOR(pg_catalog.…)`. */
 export const OPERATORS = setOf(Object.values(ACCEPTED_OPERATORS))
 /** Types to cast to. */

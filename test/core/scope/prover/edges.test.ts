@@ -1,9 +1,9 @@
-import { beforeAll, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import type { Manifest, Table } from '../../../../src/core/scope/manifest.ts'
 import { type Claim, prove, Unproven } from '../../../../src/core/scope/prover/prove.ts'
 import { createScope, loadKernel } from '../../../../src/core/scope/scope.ts'
 import { parseGrants } from '../../../../src/core/scope/grants.ts'
-import { docs, everything, folders, lineOf, office, owned, ownDocs, ownerOf, slots, tenantOf } from './office.ts'
+import { docs, everything, folders, kinds, lineOf, office, owned, ownDocs, ownerOf, slots, tenantOf } from './office.ts'
 
 beforeAll(loadKernel)
 
@@ -166,4 +166,81 @@ it('a confinement that is not the first of a condition is none', () => {
   )
   const child = `DELETE FROM "app"."lines" AS "l" WHERE (true) AND ${lineOf('l')}`
   expect(told(child)).toMatch(/^not proven/)
+})
+
+describe('in a condition beside its target a bare name is a column that is listed', () => {
+  const where = `WHERE ${tenantOf('d')}`
+  it.each([
+    `UPDATE ${D} SET title = name FROM ${folders} AS f ${where}`,
+    `DELETE FROM ${D} USING ${folders} AS f ${where} AND (name = 'x')`,
+    `UPDATE ${D} SET title = (SELECT f.name FROM ${folders} AS f WHERE title = 'x') ${where}`,
+    `UPDATE ${D} SET title = (SELECT f.name FROM ${folders} AS f JOIN ${kinds} AS k ON title = 'x') ${where}`,
+    `UPDATE ${D} SET title = (SELECT name FROM ${folders} AS f JOIN ${kinds} AS k ON true) ${where}`,
+    `UPDATE ${D} SET title = (SELECT label FROM ${folders} AS f JOIN ${kinds} AS k ON true) ${where}`,
+    `UPDATE ${D} SET title = (SELECT f.name FROM ${folders} AS f JOIN ${kinds} AS k ON name = label) ${where}`,
+  ])('%s', (text) => {
+    expect(told(text)).toMatch(/^(?:UPDATE|DELETE)/)
+  })
+
+  it.each([
+    `UPDATE ${D} SET title = secret FROM ${folders} AS f ${where}`,
+    `UPDATE ${D} SET title = (SELECT f.name FROM ${folders} AS f WHERE secret = 'x') ${where}`,
+    `UPDATE ${D} SET title = (SELECT f.name FROM ${folders} AS f JOIN ${kinds} AS k ON secret = 'x') ${where}`,
+    `UPDATE ${D} SET title = (SELECT label FROM ${folders} AS f) ${where}`,
+    `UPDATE ${D} SET title = (SELECT secret FROM ${folders} AS f(secret)) ${where}`,
+  ])('or nothing: %s', (text) => {
+    expect(told(text)).toMatch(/^not proven: whose a bare column is/)
+  })
+})
+
+it('a change that returns anything reads', () => {
+  const grants = new Map([...everything].filter(([name]) => name !== 'doc:read'))
+  expect(told(tenantIs('$2::int8'), { grants })).toMatch(/^DELETE/)
+  expect(told(`${tenantIs('$2::int8')} RETURNING 1`, { grants })).toBe('not proven: a grant')
+  expect(told(`${tenantIs('$2::int8')} AND (d.id = 1)`, { grants })).toBe('not proven: a grant')
+})
+
+it('each of several locks needs its grant', () => {
+  const grants = new Map([...everything].filter(([name]) => name !== 'doc:update'))
+  const read = `SELECT 1 FROM ${docs} AS d, ${folders} AS f`
+  expect(told(`${read} FOR UPDATE OF f`, { grants })).toMatch(/^SELECT, locks/)
+  expect(told(`${read} FOR UPDATE OF d FOR SHARE OF f`, { grants })).toMatch(/^not proven: a grant/)
+  expect(told(`${read} FOR SHARE OF f FOR UPDATE OF d`, { grants })).toMatch(/^not proven: a grant/)
+  expect(told(`SELECT 1 FROM ${docs} AS d FOR UPDATE OF "app"."d"`)).toMatch(/^not proven: what is locked/)
+})
+
+it('the parent of a child is in each row, however deep it stands in a join', () => {
+  const insert = (from: string): string => told(`INSERT INTO "app"."lines" (id, doc_id) SELECT $1, p.id FROM ${from}`)
+  expect(insert(`${folders} AS f JOIN (${kinds} AS k JOIN ${docs} AS p ON true) ON true`)).toMatch(/^INSERT/)
+  expect(insert(`(${docs} AS p LEFT JOIN ${kinds} AS k ON true) LEFT JOIN ${folders} AS f ON true`)).toMatch(/^INSERT/)
+  for (const join of ['LEFT', 'FULL']) {
+    expect(insert(`${folders} AS f ${join} JOIN (${kinds} AS k JOIN ${docs} AS p ON true) ON true`)).toMatch(
+      /^not proven: the parent's leaf/,
+    )
+  }
+  expect(insert(`(${docs} AS p JOIN ${kinds} AS k ON true) RIGHT JOIN ${folders} AS f ON true`)).toMatch(
+    /^not proven: the parent's leaf/,
+  )
+  expect(insert(`${docs} AS x JOIN ${folders} AS f USING (id) AS p`)).toMatch(/^not proven: the parent's leaf/)
+})
+
+it('an alias that holds a quote is still one name', () => {
+  const line = lineOf('l""x')
+  expect(told(`DELETE FROM "app"."lines" AS "l""x" WHERE ${line}`)).toMatch(/^DELETE/)
+  expect(told(`DELETE FROM "app"."lines" AS "l""x" WHERE ${lineOf('l')}`)).toMatch(/^not proven/)
+})
+
+it('what is the application’s own has two names, and neither is PostgreSQL’s', () => {
+  expect(told('SELECT app.shorten()')).toBe('SELECT, reads only\n  app.shorten() at 7: a function of the manifest')
+  expect(told('SELECT app.shorten.x()')).toMatch(/^not proven: a function of the list/)
+  expect(told('SELECT x.app.shorten()')).toMatch(/^not proven: a function of the list/)
+  expect(told('SELECT NULL::app.mood')).toBe('SELECT, reads only')
+  expect(told('SELECT NULL::app.mood.x')).toMatch(/^not proven: a type of the list/)
+  const manifest: Manifest = {
+    ...office,
+    functions: [{ schema: 'pg_catalog', name: 'pg_sleep', reads: [] }],
+    types: [{ schema: 'pg_catalog', name: 'regclass' }],
+  }
+  expect(told('SELECT pg_catalog.pg_sleep(1)', { manifest })).toMatch(/^not proven: a function of the list/)
+  expect(told('SELECT NULL::pg_catalog.regclass', { manifest })).toMatch(/^not proven: a type of the list/)
 })

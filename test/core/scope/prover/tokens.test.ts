@@ -48,3 +48,39 @@ describe('tokens are looked at one by one only where a text is suspect, which ch
     expect(accepted).toBeGreaterThan(100)
   })
 })
+
+describe('what one of the two databases would read otherwise', () => {
+  const name = 'n'.repeat(62)
+  it.each([
+    ["SELECT 'a'\n'b'", false],
+    ["SELECT 'a' \n'b'", false],
+    ["SELECT 'a'\n 'b'", false],
+    ["SELECT 'a'\r'b'", false],
+    ["SELECT 'a', 'b'", true],
+    ['SELECT 1 FROM "a"\n"b"', false],
+    ['SELECT 1 FROM "a" \n "b"', false],
+    ['SELECT 1 FROM "a" "b"', true],
+    ['SELECT \'\\\' FROM "a" "b"', true],
+    ['SELECT \'\\\',\n1 FROM "a" "b"', true],
+    ['SELECT \'\\\' FROM "a"\nb', true],
+    ['SELECT \'\\\' FROM a\n"b"', true],
+    ['SELECT \'\\\' FROM "a"\n"b"', false],
+    ["SELECT b''", true],
+    ["SELECT B'01', X'1fF', x'', b'1'", true],
+    ["SELECT b'0 1'", false],
+    ["SELECT B'0 1'", false],
+    ["SELECT x'1G'", false],
+    ["SELECT X'1G'", false],
+    ["SELECT U&'a'", false],
+    ['SELECT 1 AS U&"a"', false],
+    [`SELECT 1 AS "${name}""x"`, false],
+    [`SELECT 1 AS "${name.slice(2)}""x"`, true],
+    ['SELECT 1 -- c', false],
+    ['SELECT 1 /* c */', false],
+    ["SELECT e'a'", true],
+    ['SELECT $$a$$', false],
+    ['SELECT $1', true],
+  ])('%s', (text, expected) => {
+    expect(isRead(text)).toBe(expected)
+  })
+})
