@@ -1,6 +1,7 @@
 import { beforeAll, expect, it } from 'vitest'
 import { parseGrants } from '../../../src/core/scope/grants.ts'
 import { isScannable } from '../../../src/core/scope/lexis.ts'
+import { Unproven } from '../../../src/core/scope/prover/prove.ts'
 import { ScopeRefusal } from '../../../src/core/scope/refusals.ts'
 import { createScope, loadKernel, type Scope } from '../../../src/core/scope/scope.ts'
 import { office } from './prover/office.ts'
@@ -63,4 +64,15 @@ it('a refused name says why only where it is PostgreSQL’s', () => {
   expect(refusalOf("SELECT 'a'::evil.regclass").hint).toBe("declare it in the manifest's types")
   expect(refusalOf('SELECT nosuch(1)').hint).toMatch(/^no such built-in is known/)
   expect(refusalOf('SELECT 1 OPERATOR(evil.@@@) 2').hint).toMatch(/^use one of pg_catalog’s/)
+})
+
+it('what is given out cannot be changed, and says what it is', () => {
+  const scoped = scope.scope("SELECT repeat('x', $1::int4) FROM docs", parseGrants(['doc:read']))
+  for (const part of [scoped, scoped.sizes, scoped.proof, scoped.slots, scoped.checks]) {
+    expect(Object.isFrozen(part)).toBe(true)
+  }
+  expect(scope.manifest.tables).toEqual(office.tables)
+  expect(refusalOf('SELECT )').name).toBe('ScopeRefusal')
+  expect(new Unproven('x').name).toBe('Unproven')
+  expect(new ScopeRefusal('not_proven')).not.toHaveProperty('cause')
 })

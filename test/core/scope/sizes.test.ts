@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { ScopeRefusal } from '../../../src/core/scope/refusals.ts'
 import { bind, createScope, loadKernel, type Scope } from '../../../src/core/scope/scope.ts'
+import { checkSizes, isBounded, MAX_SIZE, type Size } from '../../../src/core/scope/sizes.ts'
 import { outcomeOf, shop, whole } from './shop.ts'
 
 let scope: Scope
@@ -82,5 +83,77 @@ describe('what one statement may make', () => {
     ["SELECT lpad('x', $1) FROM generate_series(1, 1000)", [101], 'size_too_large'],
   ])('%s, case %#', (text, values, outcome) => {
     expect(bindAs(text, values)).toBe(outcome)
+  })
+})
+
+describe('how much calls make together', () => {
+  const series = (from: number, to: number, step = 1): Size => [from, to, step]
+  it.each<[sizes: Size[], isBounded: boolean]>([
+    [[], true],
+    [[[MAX_SIZE]], true],
+    [[[MAX_SIZE + 1]], false],
+    [[[MAX_SIZE], [1]], true],
+    [[[MAX_SIZE], [2]], false],
+    [[[MAX_SIZE], [0]], true],
+    [[[MAX_SIZE], [-2]], true],
+    [[series(1, MAX_SIZE)], true],
+    [[series(0, MAX_SIZE)], false],
+    [[series(1, 2 * MAX_SIZE, 2)], true],
+    [[series(1, 2 * MAX_SIZE + 1, 2)], false],
+    [[series(MAX_SIZE, 1, -1)], true],
+    [[series(MAX_SIZE, 0, -1)], false],
+    [[series(5, 1), [MAX_SIZE]], true],
+    [[series(1, 1), [MAX_SIZE]], true],
+    [[series(1, 2), [MAX_SIZE]], false],
+    [[series(1, 2, 0)], false],
+    [[series(2 ** 53, 2 ** 53 + 2)], false],
+    [[series(-(2 ** 53), 1, 2 ** 53)], false],
+    [[series(1, 2 ** 53, 2 ** 53)], false],
+    [[series(1, 2 ** 53 - 1, 2 ** 53)], true],
+    [[[Number.NaN]], false],
+    [[[2 ** 53]], false],
+  ])('%j: %s', (sizes, expected) => {
+    expect(isBounded(sizes)).toBe(expected)
+  })
+
+  it('a value counts where it is known, as the database would read it', () => {
+    const twice: Size[] = [[{ index: 1 }], [2]]
+    const half = MAX_SIZE / 2
+    expect(isBounded(twice)).toBe(true)
+    for (const value of [half, BigInt(half), String(half), null, undefined, 0, -5]) {
+      expect(isBounded(twice, ['x', value])).toBe(true)
+    }
+    for (const value of [half + 1, BigInt(half + 1), String(half + 1), 'x', {}, [1], true, new Date(0)]) {
+      expect(isBounded(twice, ['x', value])).toBe(false)
+    }
+    // NULL makes nothing, and takes nothing of what the others make
+    expect(isBounded([[MAX_SIZE], [{ index: 0 }]], [null])).toBe(true)
+    expect(() => checkSizes(twice, ['x', half + 1])).toThrow(ScopeRefusal)
+    expect(() => checkSizes(twice, ['x', half])).not.toThrow()
+  })
+
+  const sizesOf = (text: string): unknown => scope.scope(text, whole, 'admin').sizes
+  it('is read from numbers, their casts and their signs', () => {
+    expect(sizesOf("SELECT repeat('x', - 5::int2), lpad('x', - 6::int4), rpad('x', - 7::int8)")).toEqual([
+      [-5],
+      [-6],
+      [-7],
+    ])
+    expect(sizesOf('SELECT generate_series(- 2::int8, 2::numeric, 1.5)')).toEqual([[-2, 2, 1.5]])
+    expect(sizesOf("SELECT repeat('x', NULL), repeat('x', $1::numeric)")).toEqual([[0], [{ index: 0 }]])
+    expect(sizesOf("SELECT 'x'::char(5), upper('x')")).toEqual([[5]])
+  })
+
+  it.each([
+    "SELECT repeat('x', + 5::int8)",
+    "SELECT repeat('x', - $1)",
+    "SELECT repeat('x', 7 - 5)",
+    "SELECT repeat('x', 5::text::int4)",
+    "SELECT repeat('x', - 5::text::int4)",
+    "SELECT repeat('x', 5::int4[])",
+    'SELECT generate_series(1 + 1, 2)',
+    'SELECT generate_series(1, 2, 1 + 1)',
+  ])('and is refused where it is anything else: %s', (text) => {
+    expect(outcomeOf(scope, text)).toMatch(/^size_too_large/)
   })
 })

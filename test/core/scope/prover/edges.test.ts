@@ -244,3 +244,14 @@ it('what is the application’s own has two names, and neither is PostgreSQL’s
   expect(told('SELECT pg_catalog.pg_sleep(1)', { manifest })).toMatch(/^not proven: a function of the list/)
   expect(told('SELECT NULL::pg_catalog.regclass', { manifest })).toMatch(/^not proven: a type of the list/)
 })
+
+it('says where a text could not be proven', () => {
+  expect(told('SELECT 1, nosuch(2)')).toBe('not proven: a function of the list at 10')
+  expect(told('SELECT 1, 2 @@@ 3')).toBe('not proven: an operator of the list at 12')
+  expect(told('SELECT 1, NULL::nosuch')).toBe('not proven: a type of the list at 14')
+  expect(told('SELECT f(1)::nosuch')).toBe('not proven: a function of the list at 7')
+  expect(told('SELECT 1 FROM "app"."nosuch"')).toBe('not proven: a relation of the manifest at 14')
+  expect(told('SELECT 1 FROM (VALUES (1)) AS v, LATERAL (SELECT 2) AS w TABLESAMPLE SYSTEM (1)')).toBe(
+    'not proven: a text that parses',
+  )
+})
