@@ -19,10 +19,12 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'service/identity': ['core/scope', 'core/database', 'core/guard', 'service/mail'],
   'service/tenancy': ['core/scope', 'core/database', 'core/guard', 'service/mail', 'service/identity'],
   'service/http': ['core/scope', 'core/database', 'core/guard', 'service/identity', 'service/tenancy', 'service'],
+  'tools/inspect': ['core/scope', 'core/database'],
   service: [
     'core/scope',
     'core/database',
     'core/guard',
+    'tools/inspect',
     'service/mail',
     'service/identity',
     'service/tenancy',
@@ -41,6 +43,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'service/identity',
     'service/tenancy',
     'service/mail',
+    'tools/inspect',
   ],
 }
 
