@@ -7,6 +7,9 @@ const help = `holdfast migrate: bring a database up to date, and make the config
   --status       only say what is applied and what is pending
   --config FILE  configuration file with the roles and the application, whose own migrations follow Holdfast's
   --json         print the result as JSON
+  --prove-in-production
+                 afterwards row-level security is tried by statements that are rolled back, see docs/proof.md: on a
+                 database for development always, on one in production with this flag
 
 \`serve\` migrates the embedded database by itself. The roles of the database are made by \`holdfast db roles\`.`
 
@@ -19,6 +22,7 @@ export const migrateCommand: Command = {
       status: { type: 'boolean' },
       config: { type: 'string' },
       json: { type: 'boolean' },
+      'prove-in-production': { type: 'boolean' },
     })
     const url = values.url ?? environment['HOLDFAST_MIGRATOR_URL']
     if (url === undefined || url === '') throw new UsageError('Give --url, or set HOLDFAST_MIGRATOR_URL.')
@@ -54,13 +58,26 @@ export const migrateCommand: Command = {
       roleGrants: roles,
       log: values.json === true ? err : out,
     })
-    if (values.json === true) out(JSON.stringify(report))
+    const { proofAfterMigration } = await import('./prove.ts')
+    const { hostedManifest } = await import('../service/application.ts')
+    const app = environment['DATABASE_URL']
+    const { lines, code, answer } = await proofAfterMigration(
+      {
+        migrator: { url },
+        app: app === undefined || app === '' ? undefined : { url: app },
+        tables: hostedManifest(application, roles).tables,
+        inProduction: values['prove-in-production'] === true,
+      },
+      environment,
+    )
+    if (values.json === true) out(JSON.stringify({ ...report, secondWall: answer }))
     else {
       out(`The database is up to date: ${report.applied.length} of ${report.total} migrations were applied now.`)
       out(
         `Roles: version ${report.roles?.version.slice(0, 12)}${report.roles?.changed === true ? ', made current now' : ''}.`,
       )
+      for (const line of lines) out(line)
     }
-    return 0
+    return code
   },
 }

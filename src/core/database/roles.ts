@@ -57,7 +57,7 @@ function postgresql(o: RoleOptions): RoleStatements {
       ...create(o, 'holdfast_migrator', `LOGIN NOINHERIT ${none}`),
       ...create(o, 'holdfast_identity', `LOGIN NOINHERIT ${none}`),
       ...create(o, 'holdfast_app', `LOGIN NOINHERIT ${none}`),
-      'GRANT holdfast_owner, holdfast_enter TO holdfast_migrator',
+      'GRANT holdfast_owner, holdfast_enter, holdfast_app TO holdfast_migrator',
       ...loginRoleNames.flatMap(settings),
       ...(['holdfast_identity', 'holdfast_app'] as const).map(
         (role) => `ALTER ROLE ${role} SET ${policyFirst.name} = ${policyFirst.value}`,
@@ -81,7 +81,7 @@ function cockroachdb(o: RoleOptions): RoleStatements {
       ...create(o, 'holdfast_migrator', 'LOGIN'),
       ...create(o, 'holdfast_identity', 'LOGIN'),
       ...create(o, 'holdfast_app', 'LOGIN'),
-      'GRANT holdfast_owner, holdfast_enter TO holdfast_migrator',
+      'GRANT holdfast_owner, holdfast_enter, holdfast_app TO holdfast_migrator',
       ...loginRoleNames.flatMap(settings),
       // A DDL statement must not commit the transaction it finds itself in, identity and all.
       'ALTER ROLE holdfast_identity SET autocommit_before_ddl = off',

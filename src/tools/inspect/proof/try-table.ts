@@ -1,0 +1,314 @@
+import type { Dialect } from '../../../core/database/dialect.ts'
+import type { Query } from '../../../core/database/statement.ts'
+import { quoted } from '../../../core/scope/leaf.ts'
+import type { Table } from '../../../core/scope/manifest.ts'
+import type { Catalog, Shape } from './catalog.ts'
+import { judge, type Judgement, type ProofRow, reasonOf, rowOf, together, type Trial } from './judge.ts'
+import type { NeverSet } from './never-set.ts'
+import { CannotPlant, type MadeRow, NOT_ALLOWED, Planter, relation, type Sentinels, triggerNote } from './plant.ts'
+import type { Asking, Stage } from './stage.ts'
+import { foreignRows, ownTry, type Scene, triesOf, type Try, type Verb, verbs } from './tries.ts'
+
+/** What all tables of one run have in common. */
+export type TrySettings = {
+  readonly dialect: Dialect
+  readonly catalog: Catalog
+  /** of the manifest, by `schema.table` */
+  readonly tables: ReadonlyMap<string, Table>
+  readonly withTriggers: boolean
+}
+
+type Privilege = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE'
+type Privileges = ReadonlyMap<Privilege, boolean>
+
+/** What a verb needs; without it the statement is refused before a policy is asked. */
+const needs: Readonly<Record<Verb, readonly Privilege[]>> = {
+  SELECT: ['SELECT'],
+  'SELECT FOR UPDATE': ['SELECT', 'UPDATE'],
+  INSERT: ['INSERT'],
+  UPDATE: ['UPDATE'],
+  DELETE: ['DELETE'],
+  'ON CONFLICT DO UPDATE': ['INSERT', 'UPDATE'],
+  'ON CONFLICT DO NOTHING': ['INSERT'],
+  MOVE: ['UPDATE'],
+}
+/** Which triggers of the table itself a verb would run. */
+const events: Readonly<Record<Verb, readonly string[]>> = {
+  SELECT: [],
+  'SELECT FOR UPDATE': [],
+  INSERT: ['INSERT'],
+  UPDATE: ['UPDATE'],
+  DELETE: ['DELETE'],
+  'ON CONFLICT DO UPDATE': ['INSERT', 'UPDATE'],
+  'ON CONFLICT DO NOTHING': ['INSERT'],
+  MOVE: ['UPDATE'],
+}
+
+const callers = ['A', 'B', 'none'] as const
+/** What may be tried on rows that are somebody's: a wall that stands lets none of it happen. */
+const ofExisting: ReadonlySet<Verb> = new Set(['SELECT', 'SELECT FOR UPDATE', 'UPDATE', 'DELETE'])
+const NO_ROWS = 'no row is there that was committed'
+
+/** Rows that a tenant has already. */
+export type TenantRows = { readonly tenant: string; readonly rows: number }
+
+/** No verb of a table could be tried. */
+export function untried(table: string, why: string): readonly ProofRow[] {
+  return verbs.map((verb) => ({ table, verb, verdict: 'untried', rows: 'none', trials: [], why }))
+}
+
+/** Tries every verb on a table with a tenant column. */
+export async function tryTable(
+  stage: Stage,
+  settings: TrySettings,
+  table: Table,
+  shape: Shape,
+  neverSet: NeverSet | undefined,
+  existing: readonly TenantRows[],
+): Promise<readonly ProofRow[]> {
+  const planted = await plant(stage, settings, table)
+  await stage.asApp()
+  const privileges = await privilegesOn(stage, shape)
+  const scene = planted instanceof CannotPlant ? sceneOf(shape, table, existing) : planted
+  const rows: ProofRow[] = []
+  for (const verb of verbs) {
+    if (scene === undefined || (scene.rows === 'existing' && !ofExisting.has(verb))) {
+      const why = planted instanceof CannotPlant ? planted.message : ''
+      rows.push({ table: shape.name, verb, verdict: 'untried', rows: 'none', trials: [], why })
+      continue
+    }
+    const readable: Scene = { ...scene, isReadable: privileges.get('SELECT') !== false }
+    rows.push(await tryVerb(stage, settings, readable, verb, privileges, withRows(neverSet?.get(verb), verb, existing)))
+  }
+  return rows
+}
+
+/** Rows of new tenants; where none can be made, the reason. */
+async function plant(
+  stage: Stage,
+  { catalog, tables, withTriggers }: TrySettings,
+  table: Table,
+): Promise<Scene | CannotPlant> {
+  await stage.asPlanter()
+  const planter = new Planter(stage, catalog, tables, withTriggers)
+  try {
+    return planted(await planter.sentinels(table), catalog.get(`${table.schema}.${table.name}`) as Shape, table)
+  } catch (error) {
+    if (error instanceof CannotPlant) return error
+    throw error
+  }
+}
+
+function planted(sentinels: Sentinels, shape: Shape, table: Table): Scene {
+  const { A, B } = sentinels.rows
+  return {
+    shape,
+    tenant: tenantOf(table),
+    sentinels,
+    rows: 'planted',
+    there: { A: A.length, B: B.length },
+    isReadable: true,
+  }
+}
+
+/** The first two tenants that have rows, where none can be made; nothing where there are not two. */
+function sceneOf(shape: Shape, table: Table, existing: readonly TenantRows[]): Scene | undefined {
+  const [a, b] = existing
+  if (a === undefined || b === undefined) return undefined
+  const none: readonly MadeRow[] = []
+  const empty: MadeRow = new Map()
+  return {
+    shape,
+    tenant: tenantOf(table),
+    sentinels: {
+      tenants: { A: a.tenant, B: b.tenant },
+      user: '',
+      rows: { A: none, B: none },
+      spare: { A: empty, B: empty },
+    },
+    rows: 'existing',
+    there: { A: a.rows, B: b.rows },
+    isReadable: true,
+  }
+}
+
+function tenantOf({ tenant = '', columns }: Table): Scene['tenant'] {
+  return { column: tenant, type: columns[tenant]?.type ?? 'uuid' }
+}
+
+/** A session that never set anything meets the rows that are there; INSERT needs none. */
+function withRows(reached: Judgement | undefined, verb: Verb, existing: readonly TenantRows[]): Trial | undefined {
+  if (reached === undefined) return undefined
+  const there = verb === 'INSERT' ? 1 : existing.reduce((sum, { rows }) => sum + rows, 0)
+  const trial: Trial = { caller: 'never set', foreign: 0, there, ...reached }
+  return there > 0 || trial.foreign > 0 ? trial : { ...trial, untried: NO_ROWS }
+}
+
+async function tryVerb(
+  stage: Stage,
+  settings: TrySettings,
+  scene: Scene,
+  verb: Verb,
+  privileges: Privileges,
+  neverSet: Trial | undefined,
+): Promise<ProofRow> {
+  const lacking = needs[verb].filter((privilege) => privileges.get(privilege) === false)
+  // what is refused for a privilege runs no trigger
+  const hook = lacking.length > 0 ? undefined : hookOn(settings, scene.shape, verb)
+  const trials: Trial[] = []
+  for (const caller of callers) {
+    const there = verb === 'INSERT' ? 1 : foreignRows(scene, caller)
+    if (hook !== undefined) trials.push({ caller, foreign: 0, there, untried: hook })
+    else trials.push({ caller, foreign: 0, there, ...(await tryAs(stage, settings.dialect, scene, verb, caller)) })
+  }
+  if (neverSet !== undefined) trials.push(neverSet)
+  return rowOf({
+    table: scene.shape.name,
+    verb,
+    rows: scene.rows,
+    ...(lacking.length > 0 ? { refusedFor: lacking.join(', ') } : {}),
+    trials,
+  })
+}
+
+async function tryAs(
+  stage: Stage,
+  dialect: Dialect,
+  scene: Scene,
+  verb: Verb,
+  caller: (typeof callers)[number],
+): Promise<Partial<Trial>> {
+  const { tenants, user } = scene.sentinels
+  const asking: Asking = { tenant: caller === 'none' ? '' : tenants[caller], user }
+  const attempt = async (one: Try): Promise<Judgement> =>
+    judge(one, await stage.attempt([one.query], asking), caller, dialect)
+  const control = caller === 'none' ? undefined : ownTry(scene, verb, caller)
+  const own = control === undefined ? undefined : await attempt(control)
+  const ownRows = own !== undefined && 'foreign' in own ? own.foreign : undefined
+  const judgements: Judgement[] = []
+  for (const one of triesOf(scene, verb, caller, ownRows ?? 0)) judgements.push(await attempt(one))
+  return { ...together(judgements), ...(ownRows === undefined ? {} : { own: ownRows }) }
+}
+
+/** Which privileges the app role has; one that is not told is tried like one that it has. */
+async function privilegesOn(stage: Stage, shape: Shape): Promise<Privileges> {
+  const found = new Map<Privilege, boolean>()
+  for (const privilege of ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] as const) {
+    const asked = privilege === 'DELETE' ? 'has_table_privilege' : 'has_any_column_privilege'
+    const text = `SELECT pg_catalog.${asked}($1::TEXT, $2::TEXT) AS may`
+    const outcome = await stage.attempt([{ statement: { name: '', text }, values: [relation(shape), privilege] }])
+    if (outcome.kind === 'done') found.set(privilege, outcome.results[0]?.rows[0]?.['may'] === true)
+    // not even the schema may be used
+    else if (outcome.error.sqlstate === NOT_ALLOWED) found.set(privilege, false)
+  }
+  return found
+}
+
+/** The trigger that keeps a verb from being tried, as a sentence. */
+export function hookOn({ catalog, withTriggers }: TrySettings, shape: Shape, verb: Verb): string | undefined {
+  if (withTriggers) return undefined
+  const reached = verb === 'DELETE' || verb === 'MOVE' ? reachedBy(catalog, shape) : []
+  for (const each of [shape, ...reached]) {
+    const hook = each.hooks.find((one) => each !== shape || one.events.some((event) => events[verb].includes(event)))
+    if (hook !== undefined) return triggerNote(each.name, hook.name)
+  }
+  return undefined
+}
+
+/** Tables that a DELETE, or a change of the key, goes on to by foreign keys. */
+function reachedBy(catalog: Catalog, shape: Shape, seen = new Set<string>([shape.name])): Shape[] {
+  const children = [...catalog.values()].filter(
+    ({ name, references }) => !seen.has(name) && references.some((one) => one.target === shape.name && one.cascades),
+  )
+  for (const { name } of children) seen.add(name)
+  return children.flatMap((child) => [child, ...reachedBy(catalog, child, seen)])
+}
+
+/** A table that all tenants read has no rows of others; but nobody may write what all read (CWE-732). */
+export async function tryShared(stage: Stage, settings: TrySettings, shape: Shape): Promise<readonly ProofRow[]> {
+  await stage.asApp()
+  const privileges = await privilegesOn(stage, shape)
+  const rows: ProofRow[] = []
+  for (const verb of ['INSERT', 'UPDATE', 'DELETE'] as const) {
+    const hook = privileges.get(verb) === false ? undefined : hookOn(settings, shape, verb)
+    const base = { table: shape.name, verb, rows: 'none', trials: [] } as const
+    if (hook !== undefined) {
+      rows.push({ ...base, verdict: 'untried', why: hook })
+      continue
+    }
+    const outcome = await stage.attempt([sharedQuery(shape, verb)])
+    if (outcome.kind === 'done')
+      rows.push({ ...base, verdict: 'refuted', why: 'all tenants read it, and the app role may write it' })
+    else if (outcome.error.sqlstate === NOT_ALLOWED) rows.push({ ...base, verdict: 'proven', refusedFor: verb })
+    else rows.push({ ...base, verdict: 'untried', why: reasonOf(outcome.error) })
+  }
+  return rows
+}
+
+/** Touches no row: the privilege is asked for all the same. */
+function sharedQuery(shape: Shape, verb: 'INSERT' | 'UPDATE' | 'DELETE'): Query {
+  const column = shape.columns.find(({ isIdentity }) => !isIdentity)
+  const name = quoted(column?.name ?? '')
+  const text = {
+    INSERT: `INSERT INTO ${relation(shape)} (${name}) SELECT NULL::${column?.type ?? 'TEXT'} WHERE false`,
+    UPDATE: `UPDATE ${relation(shape)} SET ${name} = NULL::${column?.type ?? 'TEXT'} WHERE false`,
+    DELETE: `DELETE FROM ${relation(shape)} WHERE false`,
+  }[verb]
+  return { statement: { name: '', text }, values: [] }
+}
+
+/**
+ * A view shows rows of other tables: they are planted in every table that has a tenant, and then looked for.
+ */
+export async function tryView(
+  stage: Stage,
+  settings: TrySettings,
+  table: Table,
+  shape: Shape,
+  neverSet: NeverSet | undefined,
+  existing: readonly TenantRows[],
+): Promise<readonly ProofRow[]> {
+  await stage.asPlanter()
+  const planter = new Planter(stage, settings.catalog, settings.tables, settings.withTriggers)
+  let sentinels: Sentinels | undefined
+  for (const base of settings.tables.values()) {
+    if (base.tenant === undefined || base.view === true) continue
+    try {
+      const made = await planter.sentinels(base)
+      if (base.columns[base.tenant]?.type === tenantOf(table).type) sentinels = made
+    } catch (error) {
+      if (!(error instanceof CannotPlant)) throw error
+    }
+  }
+  await stage.asApp()
+  const found = sentinels === undefined ? undefined : await seenIn(stage, settings, shape, table, sentinels)
+  const scene = found ?? sceneOf(shape, table, existing)
+  if (scene === undefined) {
+    const why = 'no row of the sentinel tenants shows in it'
+    return [{ table: shape.name, verb: 'SELECT', verdict: 'untried', rows: 'none', trials: [], why }]
+  }
+  const privileges = await privilegesOn(stage, shape)
+  const row = await tryVerb(
+    stage,
+    settings,
+    scene,
+    'SELECT',
+    privileges,
+    withRows(neverSet?.get('SELECT'), 'SELECT', existing),
+  )
+  return [row]
+}
+
+/** The scene of a view, if each tenant sees rows of its own in it. */
+async function seenIn(
+  stage: Stage,
+  { dialect }: TrySettings,
+  shape: Shape,
+  table: Table,
+  sentinels: Sentinels,
+): Promise<Scene | undefined> {
+  const scene = { ...planted(sentinels, shape, table), there: { A: 0, B: 0 } }
+  const there = { A: 0, B: 0 }
+  for (const side of ['A', 'B'] as const) there[side] = (await tryAs(stage, dialect, scene, 'SELECT', side)).own ?? 0
+  return there.A > 0 && there.B > 0 ? { ...scene, there } : undefined
+}
