@@ -1,5 +1,6 @@
 import type { ConnectionTarget } from '../core/database/connection-target.ts'
 import { DatabaseError } from '../core/database/errors.ts'
+import { visible } from '../core/scope/excerpt.ts'
 import type { Table } from '../core/scope/manifest.ts'
 import type { Proof } from '../tools/inspect/proof/prove.ts'
 import type { Terminal } from './command.ts'
@@ -63,7 +64,10 @@ export async function proofAfterMigration(
   const { findings } = answer.proof
   const lines = [
     ...proofSummary(answer.proof),
-    ...findings.flatMap(({ object, what, mend }) => [`REFUTED ${object}: ${what}`, ...mend.map((one) => `  ${one};`)]),
+    ...findings.flatMap(({ object, what, mend }) => [
+      `REFUTED ${object}: ${what}`,
+      ...mend.map((one) => visible(`  ${one};`)),
+    ]),
   ]
   return { lines, code: findings.length > 0 ? 1 : 0, answer }
 }

@@ -170,6 +170,7 @@ describe('start and stop', () => {
       "SELECT r.rolname AS role, m.rolname AS member, inherit_option FROM pg_auth_members a JOIN pg_roles r ON r.oid = roleid JOIN pg_roles m ON m.oid = member WHERE m.rolname LIKE 'holdfast%' ORDER BY 1",
     )
     expect(members).toEqual([
+      { role: 'holdfast_app', member: 'holdfast_migrator', inherit_option: false },
       { role: 'holdfast_enter', member: 'holdfast_migrator', inherit_option: false },
       { role: 'holdfast_owner', member: 'holdfast_migrator', inherit_option: false },
     ])

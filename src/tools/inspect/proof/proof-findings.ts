@@ -4,6 +4,7 @@ import type { Finding } from '../finding.ts'
 import type { Catalog, Shape } from './catalog.ts'
 import type { ProofRow } from './judge.ts'
 import { relation } from './plant.ts'
+import type { AppRole } from './stage.ts'
 import type { Verb } from './tries.ts'
 
 const READS: ReadonlySet<Verb> = new Set(['SELECT', 'SELECT FOR UPDATE'])
@@ -11,8 +12,8 @@ const READS: ReadonlySet<Verb> = new Set(['SELECT', 'SELECT FOR UPDATE'])
 /** A finding for each table on which something was refuted. */
 export function proofFindings(
   rows: readonly ProofRow[],
-  catalog: Catalog,
-  tables: ReadonlyMap<string, Table>,
+  { catalog, tables }: { readonly catalog: Catalog; readonly tables: ReadonlyMap<string, Table> },
+  role: AppRole,
 ): readonly Finding[] {
   const refuted = new Map<string, ProofRow[]>()
   for (const row of rows) {
@@ -27,7 +28,10 @@ export function proofFindings(
       what: `${found.map(sentenceOf).join('; ')}.`,
       why: 'Row-level security alone does not hold this table: a statement that gets past the kernel reaches what is other tenants’.',
       cwe: cweOf(found),
-      mend: shape === undefined ? [] : mendOf(shape, tables.get(name)),
+      // no policy holds such a role, whatever the table has
+      mend: role.isAbove
+        ? [`ALTER ROLE ${quoted(role.name)} NOSUPERUSER NOBYPASSRLS`]
+        : mendOf(shape, tables.get(name)),
     }
   })
 }
@@ -57,7 +61,8 @@ function cweOf(found: readonly ProofRow[]): Finding['cwe'] {
 }
 
 /** One policy for all verbs, and no other for the app role or for everybody. */
-function mendOf(shape: Shape, table: Table | undefined): string[] {
+function mendOf(shape: Shape | undefined, table: Table | undefined): string[] {
+  if (shape === undefined) return []
   const name = relation(shape)
   if (table?.tenant === undefined) return [`REVOKE INSERT, UPDATE, DELETE ON ${name} FROM holdfast_app`]
   if (shape.kind !== 'r' && shape.kind !== 'p') return [`REVOKE ALL ON ${name} FROM holdfast_app`]

@@ -1,3 +1,4 @@
+import { visible } from '../../../core/scope/excerpt.ts'
 import type { ProofRow, Trial } from './judge.ts'
 import type { Proof } from './prove.ts'
 import type { Caller } from './tries.ts'
@@ -40,7 +41,8 @@ export function proofSummary({ rows, note }: Proof): string[] {
   ]
   const reasons = new Map<string, number>()
   for (const { verdict: is, why = '' } of rows) if (is === 'untried') reasons.set(why, (reasons.get(why) ?? 0) + 1)
-  for (const [why, times] of reasons) lines.push(`Could not be tried, ${times} of them: ${why}.`)
+  // a trigger's name may hold anything (CWE-150)
+  for (const [why, times] of reasons) lines.push(visible(`Could not be tried, ${times} of them: ${why}.`))
   if (note !== undefined) lines.push(`Note: ${note}.`)
   return lines
 }

@@ -64,6 +64,7 @@ export async function prove(o: ProofOptions): Promise<Proof> {
       if (shape !== undefined && table.tenant !== undefined)
         before.set(shape.name, await onStage(theatre, (stage) => neverSet(stage, settings, table, shape)))
     }
+    const role = await onStage(theatre, (stage) => stage.asApp())
     const existing = await onStage(theatre, (stage) => readExisting(stage, settings, o.tables))
     const rows: ProofRow[] = []
     for (const table of o.tables) rows.push(...(await one(theatre, settings, table, before, existing)))
@@ -72,7 +73,7 @@ export async function prove(o: ProofOptions): Promise<Proof> {
       standing: theatre.standing,
       ...(theatre.note === undefined ? {} : { note: theatre.note }),
       rows,
-      findings: proofFindings(rows, catalog, settings.tables),
+      findings: proofFindings(rows, settings, role),
     }
   } finally {
     await theatre.pool.close()

@@ -16,6 +16,13 @@ export type Theatre = {
   readonly lockTimeoutMs: number
 }
 
+/** The role that is tried. */
+export type AppRole = {
+  readonly name: string
+  /** a superuser, or it bypasses row-level security: no policy holds it */
+  readonly isAbove: boolean
+}
+
 /** Where the database is: the app role's address, the migrator's, or both. */
 export type ProofTargets = { readonly app?: ConnectionTarget; readonly migrator?: ConnectionTarget }
 
@@ -84,6 +91,8 @@ async function mayBeApp(pool: Pool): Promise<boolean> {
   }
 }
 
+const WHO = `SELECT current_user::TEXT AS role, (SELECT r.rolsuper OR r.rolbypassrls FROM pg_catalog.pg_roles r WHERE r.rolname = current_user) AS above`
+
 /** Who asks: a tenant, or nobody. */
 export type Asking = { readonly tenant: string; readonly user: string }
 
@@ -129,12 +138,13 @@ export class Stage {
   }
 
   /** From here on the app role, which is what is tried. @throws DatabaseError when the server says it is another */
-  async asApp(): Promise<void> {
+  async asApp(): Promise<AppRole> {
     if (this.#standing === 'SET ROLE') await this.#transaction.send([command('SET LOCAL ROLE holdfast_app')])
-    const { rows } = await this.#transaction.query({ name: '', text: 'SELECT current_user::TEXT AS role' })
-    const role = rows[0]?.['role']
+    const { rows } = await this.#transaction.query({ name: '', text: WHO })
+    const { role, above } = rows[0] ?? {}
     if (this.#standing === 'SET ROLE' && role !== 'holdfast_app')
       throw new DatabaseError('protocol_surprise', `The role is ${String(role)} and not holdfast_app.`)
+    return { name: String(role), isAbove: above === true }
   }
 
   /** Is whoever plants another role than the one that is tried? */

@@ -19,7 +19,9 @@ export type TrySettings = {
 }
 
 type Privilege = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE'
-type Privileges = ReadonlyMap<Privilege, boolean>
+/** On some columns alone: what the proof sends names others, and its refusal says nothing. */
+type Held = boolean | 'on some columns'
+type Privileges = ReadonlyMap<Privilege, Held>
 
 /** What a verb needs; without it the statement is refused before a policy is asked. */
 const needs: Readonly<Record<Verb, readonly Privilege[]>> = {
@@ -77,7 +79,7 @@ export async function tryTable(
       rows.push({ table: shape.name, verb, verdict: 'untried', rows: 'none', trials: [], why })
       continue
     }
-    const readable: Scene = { ...scene, isReadable: privileges.get('SELECT') !== false }
+    const readable: Scene = { ...scene, isReadable: privileges.get('SELECT') === true }
     rows.push(await tryVerb(stage, settings, readable, verb, privileges, withRows(neverSet?.get(verb), verb, existing)))
   }
   return rows
@@ -154,7 +156,13 @@ async function tryVerb(
 ): Promise<ProofRow> {
   const lacking = needs[verb].filter((privilege) => privileges.get(privilege) === false)
   // what is refused for a privilege runs no trigger
-  const hook = lacking.length > 0 ? undefined : hookOn(settings, scene.shape, verb)
+  const partial = needs[verb].find((privilege) => privileges.get(privilege) === 'on some columns')
+  const hook =
+    lacking.length > 0
+      ? undefined
+      : partial !== undefined
+        ? `${partial} on ${scene.shape.name} is granted on some columns alone`
+        : hookOn(settings, scene.shape, verb)
   const trials: Trial[] = []
   for (const caller of callers) {
     const there = verb === 'INSERT' ? 1 : foreignRows(scene, caller)
@@ -186,20 +194,26 @@ async function tryAs(
   const own = control === undefined ? undefined : await attempt(control)
   const ownRows = own !== undefined && 'foreign' in own ? own.foreign : undefined
   const judgements: Judgement[] = []
-  for (const one of triesOf(scene, verb, caller, ownRows ?? 0)) judgements.push(await attempt(one))
+  // what cannot be looked at first is taken for all that is there
+  const mine = ownRows ?? (caller === 'none' ? 0 : scene.there[caller])
+  for (const one of triesOf(scene, verb, caller, mine)) judgements.push(await attempt(one))
   return { ...together(judgements), ...(ownRows === undefined ? {} : { own: ownRows }) }
 }
 
 /** Which privileges the app role has; one that is not told is tried like one that it has. */
 async function privilegesOn(stage: Stage, shape: Shape): Promise<Privileges> {
-  const found = new Map<Privilege, boolean>()
-  for (const privilege of ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] as const) {
-    const asked = privilege === 'DELETE' ? 'has_table_privilege' : 'has_any_column_privilege'
+  const found = new Map<Privilege, Held>()
+  const ask = async (asked: string, privilege: Privilege): Promise<boolean> => {
     const text = `SELECT pg_catalog.${asked}($1::TEXT, $2::TEXT) AS may`
     const outcome = await stage.attempt([{ statement: { name: '', text }, values: [relation(shape), privilege] }])
-    if (outcome.kind === 'done') found.set(privilege, outcome.results[0]?.rows[0]?.['may'] === true)
+    if (outcome.kind === 'done') return outcome.results[0]?.rows[0]?.['may'] === true
     // not even the schema may be used
-    else if (outcome.error.sqlstate === NOT_ALLOWED) found.set(privilege, false)
+    return outcome.error.sqlstate !== NOT_ALLOWED
+  }
+  for (const privilege of ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] as const) {
+    const whole = await ask('has_table_privilege', privilege)
+    const part = !whole && privilege !== 'DELETE' && (await ask('has_any_column_privilege', privilege))
+    found.set(privilege, part ? 'on some columns' : whole)
   }
   return found
 }

@@ -126,6 +126,12 @@ const holes: readonly [name: string, statements: readonly string[], found: reado
   ],
   ['a second policy for SELECT', [policy('FOR SELECT USING (true)', 'second')], ['SELECT none 5/3'], 'CWE-639'],
   [
+    'a second policy for the app role',
+    [policy('FOR SELECT TO holdfast_app USING (true)', 'second')],
+    ['SELECT none 5/3'],
+    'CWE-639',
+  ],
+  [
     'a second policy for whoever owns the row',
     [policy(`USING (created_by::TEXT = current_setting('holdfast.user_id', true)) WITH CHECK (false)`, 'second')],
     ['SELECT none 2/3', 'SELECT FOR UPDATE none 2/3', 'DELETE none 2/3', 'MOVE A 1/2'],
@@ -179,6 +185,44 @@ describe('a wall with a hole', () => {
       ['second-wall-proof', 'app.customers', cwe],
     ])
   })
+})
+
+it('a policy for another role is none of the app role’s', async () => {
+  await database.owner('CREATE POLICY other ON app.payments TO holdfast_identity USING (true)')
+  const proof = await run(tablesOf('payments')).finally(() => database.owner('DROP POLICY other ON app.payments'))
+  expect(verdicts(proof)).toEqual(['proven'])
+})
+
+it('a role that no policy holds is refuted, and told by its name', async () => {
+  const name = `above_${database.name}`
+  const role = { ...database.target('app'), user: name, password: 'above' }
+  await database.owner(`CREATE ROLE ${name} LOGIN BYPASSRLS PASSWORD 'above' IN ROLE holdfast_app`)
+  await database.owner(`GRANT CONNECT ON DATABASE ${database.name} TO ${name}`)
+  try {
+    const proof = await prove({ app: role, tables: tablesOf('payments', 'invoices', 'customers') })
+    expect(proof.findings.map(({ object }) => object)).toEqual(['app.customers', 'app.invoices', 'app.payments'])
+    expect(proof.findings[0]?.mend).toEqual([`ALTER ROLE "${name}" NOSUPERUSER NOBYPASSRLS`])
+  } finally {
+    await database.owner(`REVOKE CONNECT ON DATABASE ${database.name} FROM ${name}`)
+    await database.owner(`DROP ROLE ${name}`)
+  }
+})
+
+it('a privilege on some columns alone is not taken for none', async () => {
+  const make = [
+    `CREATE TABLE app.part (${keys}, open TEXT)`,
+    ...wall('part'),
+    'REVOKE ALL ON app.part FROM holdfast_app',
+    'GRANT SELECT (open), DELETE ON app.part TO holdfast_app',
+  ]
+  const proof = await withTable('part', make, () => run([own('part')]))
+  expect(proof.rows.map(({ verb, verdict }) => `${verb} ${verdict}`)).toContain('SELECT untried')
+  expect(proof.rows.map(({ verb, verdict }) => `${verb} ${verdict}`)).toContain('DELETE proven')
+  expect(proof.rows[0]?.why).toBe('SELECT on app.part is granted on some columns alone')
+  const open = await withTable('part', [...make, 'ALTER TABLE app.part DISABLE ROW LEVEL SECURITY'], () =>
+    run([own('part')]),
+  )
+  expect(refuted(open)).toEqual(['DELETE none 3/3'])
 })
 
 describe('what is told to mend a hole', () => {

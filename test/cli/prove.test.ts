@@ -1,0 +1,54 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { defaultRoles } from '../../src/service/tenancy/manifest.ts'
+import { createTestDatabase, type TestDatabase } from '../postgres.ts'
+import { urlOf } from '../service/http/open-service.ts'
+import { holdfast, type Run } from './fake-terminal.ts'
+
+let database: TestDatabase
+let directory: string
+beforeAll(async () => {
+  database = await createTestDatabase({ roleGrants: defaultRoles })
+  directory = mkdtempSync(join(tmpdir(), 'holdfast-prove-'))
+})
+afterAll(async () => {
+  await database.drop()
+  rmSync(directory, { recursive: true, force: true })
+})
+
+const migrate = (flags: readonly string[] = [], environment: Record<string, string> = {}): Promise<Run> =>
+  holdfast(['migrate', ...flags], { HOLDFAST_MIGRATOR_URL: urlOf(database, 'migrator'), ...environment }, directory)
+
+it('migrate ends with what the proof came to', async () => {
+  const { code, out } = await migrate()
+  expect([code, out.split('\n').at(-1)]).toEqual([0, 'Second wall: 40 proven, 0 refuted, 0 could not be tried.'])
+})
+
+it('a refutation is the exit code, the finding and what mends it', async () => {
+  await database.owner('CREATE POLICY second ON tenancy.teams FOR SELECT USING (true)')
+  try {
+    const { code, out } = await migrate()
+    expect(code).toBe(1)
+    expect(out).toContain('Second wall: 39 proven, 1 refuted, 0 could not be tried.\nREFUTED tenancy.teams: SELECT ')
+    expect(out).toContain('  DROP POLICY "second" ON "tenancy"."teams";')
+    const { code: again, out: json } = await migrate(['--json'])
+    const { secondWall } = JSON.parse(json) as {
+      secondWall: { proof: { findings: { cwe: string; object: string }[] } }
+    }
+    expect([again, secondWall.proof.findings]).toMatchObject([1, [{ cwe: 'CWE-639', object: 'tenancy.teams' }]])
+  } finally {
+    await database.owner('DROP POLICY second ON tenancy.teams')
+  }
+})
+
+it('in production it waits to be asked for, and says what it would do', async () => {
+  const { code, out } = await migrate([], { NODE_ENV: 'production' })
+  expect(code).toBe(0)
+  expect(out).toMatch(
+    /Second wall: not tried, this is taken for a database in production: NODE_ENV is production\..*--prove-in-production\.$/,
+  )
+  const { out: asked } = await migrate(['--prove-in-production'], { NODE_ENV: 'production' })
+  expect(asked).toContain('Second wall: 40 proven')
+})
