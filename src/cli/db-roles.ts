@@ -17,8 +17,9 @@ export const dbRoles: Command = {
       dialect: { type: 'string' },
       json: { type: 'boolean' },
     })
+    const { isDialect } = await import('../core/database/dialect.ts')
     const { database = 'holdfast', dialect = 'postgresql' } = values
-    if (dialect !== 'postgresql' && dialect !== 'cockroachdb') {
+    if (!isDialect(dialect)) {
       throw new UsageError('--dialect must be postgresql or cockroachdb.')
     }
     if (!/^[a-z_][a-z0-9_]{0,62}$/.test(database)) throw new UsageError('--database must be a plain lower-case name.')

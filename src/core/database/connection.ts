@@ -1,6 +1,6 @@
 import pg from 'pg'
 import type { ConnectionAddress } from './connection-target.ts'
-import type { Dialect } from './dialect.ts'
+import { type Dialect, hasLateSettings } from './dialect.ts'
 import { assertSendable, encodeValues } from './encoder.ts'
 import { DatabaseError } from './errors.ts'
 import { Flight, type FlightEnd, type FlightStep, type TransactionStatus } from './flight.ts'
@@ -112,12 +112,12 @@ export class Connection {
       await client.connect()
       const { rows } = await client.query<Record<string, unknown>>(startupCheck)
       const [row = {}] = rows
-      const version = judgeStartup(row)
-      if (version.dialect === 'postgresql' && row[policyFirst.name] !== policyFirst.value) {
+      const version = judgeStartup(row, ssl !== undefined)
+      if (hasLateSettings(version.dialect) && row[policyFirst.name] !== policyFirst.value) {
         await client.query(policyFirstText)
       }
       // where the system cannot tell, it is as it was
-      if (version.dialect === 'postgresql') await client.query(watchClientText).catch(ignore)
+      if (hasLateSettings(version.dialect)) await client.query(watchClientText).catch(ignore)
       if (o.role !== undefined) await client.query(`SET ROLE ${o.role}`)
       return new Connection(client, version.dialect, o, onEnd)
     } catch (error) {

@@ -1,4 +1,4 @@
-import type { Dialect } from './dialect.ts'
+import { type Dialect, hasLateSettings, hasTypePrivileges, roleAttributes, roleSettings } from './dialect.ts'
 import { policyFirst } from './startup.ts'
 
 /** The five roles of Holdfast, most powerful first. */
@@ -45,52 +45,22 @@ const idleInTransactionTimeout = '10s'
  */
 export function roleStatements(o: RoleOptions): RoleStatements {
   assertName(o.database)
-  return o.dialect === 'postgresql' ? postgresql(o) : cockroachdb(o)
-}
-
-function postgresql(o: RoleOptions): RoleStatements {
-  const none = 'NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS'
+  const { dialect } = o
   return {
     cluster: [
-      ...create(o, 'holdfast_owner', `NOLOGIN INHERIT ${none}`),
-      ...create(o, 'holdfast_enter', `NOLOGIN NOINHERIT ${none}`),
-      ...create(o, 'holdfast_migrator', `LOGIN NOINHERIT ${none}`),
-      ...create(o, 'holdfast_identity', `LOGIN NOINHERIT ${none}`),
-      ...create(o, 'holdfast_app', `LOGIN NOINHERIT ${none}`),
+      ...create(o, 'holdfast_owner', { login: false, inherit: true }),
+      ...create(o, 'holdfast_enter', { login: false, inherit: false }),
+      ...loginRoleNames.flatMap((role) => create(o, role, { login: true, inherit: false })),
       'GRANT holdfast_owner, holdfast_enter, holdfast_app TO holdfast_migrator',
-      ...loginRoleNames.flatMap(settings),
-      ...(['holdfast_identity', 'holdfast_app'] as const).map(
-        (role) => `ALTER ROLE ${role} SET ${policyFirst.name} = ${policyFirst.value}`,
-      ),
+      ...loginRoleNames.flatMap((role) => settings(role, dialect)),
     ],
     database: [
       ...databaseGrants(o.database),
       'ALTER DEFAULT PRIVILEGES FOR ROLE holdfast_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC',
       'ALTER DEFAULT PRIVILEGES FOR ROLE holdfast_enter REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC',
-      'ALTER DEFAULT PRIVILEGES FOR ROLE holdfast_owner REVOKE USAGE ON TYPES FROM PUBLIC',
-    ],
-  }
-}
-
-/** Not run against a real CockroachDB yet: written from its documentation. */
-function cockroachdb(o: RoleOptions): RoleStatements {
-  return {
-    cluster: [
-      ...create(o, 'holdfast_owner', 'NOLOGIN'),
-      ...create(o, 'holdfast_enter', 'NOLOGIN'),
-      ...create(o, 'holdfast_migrator', 'LOGIN'),
-      ...create(o, 'holdfast_identity', 'LOGIN'),
-      ...create(o, 'holdfast_app', 'LOGIN'),
-      'GRANT holdfast_owner, holdfast_enter, holdfast_app TO holdfast_migrator',
-      ...loginRoleNames.flatMap(settings),
-      // A DDL statement must not commit the transaction it finds itself in, identity and all.
-      'ALTER ROLE holdfast_identity SET autocommit_before_ddl = off',
-      'ALTER ROLE holdfast_app SET autocommit_before_ddl = off',
-    ],
-    database: [
-      ...databaseGrants(o.database),
-      'ALTER DEFAULT PRIVILEGES FOR ROLE holdfast_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC',
-      'ALTER DEFAULT PRIVILEGES FOR ROLE holdfast_enter REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC',
+      ...(hasTypePrivileges(dialect)
+        ? ['ALTER DEFAULT PRIVILEGES FOR ROLE holdfast_owner REVOKE USAGE ON TYPES FROM PUBLIC']
+        : []),
     ],
   }
 }
@@ -109,21 +79,27 @@ export function databaseGrants(database: string): readonly string[] {
   ]
 }
 
-function create(o: RoleOptions, name: RoleName, attributes: string): string[] {
+function create(o: RoleOptions, name: RoleName, may: { login: boolean; inherit: boolean }): string[] {
   if (o.existing?.has(name) === true) return []
   const verifier = o.verifiers?.[name as LoginRoleName]
-  return [`CREATE ROLE ${name} ${attributes}${verifier === undefined ? '' : ` PASSWORD '${verifier}'`}`]
+  const password = verifier === undefined ? '' : ` PASSWORD '${verifier}'`
+  return [`CREATE ROLE ${name} ${roleAttributes(o.dialect, may)}${password}`]
 }
 
-/** The start-up packet says the same; this holds for whoever connects with another client. */
-function settings(role: LoginRoleName): string[] {
+/** The start-up packet says the most of it too; this holds for whoever connects with another client. */
+function settings(role: LoginRoleName, dialect: Dialect): string[] {
   const set = (name: string, value: string): string => `ALTER ROLE ${role} SET ${name} = ${value}`
-  const all = [set('search_path', "''"), set('default_transaction_isolation', "'serializable'")]
+  const all = [
+    set('search_path', "''"),
+    set('default_transaction_isolation', "'serializable'"),
+    ...roleSettings(dialect).map(({ name, value }) => set(name, value)),
+  ]
   if (role === 'holdfast_migrator') return all
   return [
     ...all,
     set('statement_timeout', `'${statementTimeout}'`),
     set('idle_in_transaction_session_timeout', `'${idleInTransactionTimeout}'`),
+    ...(hasLateSettings(dialect) ? [set(policyFirst.name, policyFirst.value)] : []),
   ]
 }
 

@@ -1,4 +1,4 @@
-import { type ServerVersion, readVersion } from './dialect.ts'
+import { dialectCheck, judgeDialectSettings, productNames, type ServerVersion, readVersion } from './dialect.ts'
 import { DatabaseError } from './errors.ts'
 
 /** Times a session is started with, in milliseconds; 0: none. */
@@ -47,23 +47,24 @@ export function startupOptions(times: SessionTimes): string {
 }
 
 /** Asks a new session what it is and whether the settings arrived: a proxy in between may drop them. */
-export const startupCheck = `SELECT pg_catalog.version() AS version, pg_catalog.current_setting('server_version_num') AS version_number, ${Object.keys(
+export const startupCheck = `SELECT pg_catalog.version() AS version, pg_catalog.current_setting('server_version_num') AS version_number, session_user AS login, ${Object.keys(
   pinned,
 )
   .map((name) => `pg_catalog.current_setting('${name}') AS "${name}"`)
-  .join(', ')}, pg_catalog.current_setting('${policyFirst.name}', true) AS "${policyFirst.name}"`
+  .join(', ')}, pg_catalog.current_setting('${policyFirst.name}', true) AS "${policyFirst.name}", ${dialectCheck}`
 
 /**
  * Judges the answer to `startupCheck`.
  *
- * @throws DatabaseError `startup_invariant` naming the setting, `database_unsupported` naming version and floor
+ * @param isEncrypted - does our end of the connection speak TLS?
+ * @throws DatabaseError `startup_invariant` naming the setting, `database_unsupported` naming version, floor and why
  */
-export function judgeStartup(row: Readonly<Record<string, unknown>>): ServerVersion {
+export function judgeStartup(row: Readonly<Record<string, unknown>>, isEncrypted: boolean): ServerVersion {
   const version = readVersion(String(row['version']), Number(row['version_number']))
   if (!version.supported) {
     throw new DatabaseError(
       'database_unsupported',
-      `The database is ${version.text}; Holdfast needs ${version.dialect === 'postgresql' ? 'PostgreSQL' : 'CockroachDB'} ${version.floor} or later.`,
+      `The database is ${version.text}; Holdfast needs ${productNames[version.dialect]} ${version.floor} or later. ${version.why}`,
     )
   }
   for (const [name, { start, shown }] of Object.entries(pinned)) {
@@ -74,5 +75,7 @@ export function judgeStartup(row: Readonly<Record<string, unknown>>): ServerVers
       `The session's ${name} is "${value}" and not "${start}". A proxy may have dropped the start-up options.`,
     )
   }
+  const problem = judgeDialectSettings(version.dialect, row, isEncrypted)
+  if (problem !== undefined) throw new DatabaseError('startup_invariant', problem)
   return version
 }

@@ -1,6 +1,6 @@
 import { type Carry, type Load, type LoadEnd, rollbackStatement } from './carry.ts'
 import type { Connection, FlightLoss } from './connection.ts'
-import { type Dialect, beginText, hasImplicitTransaction } from './dialect.ts'
+import { type Dialect, beginText, hasImplicitTransaction, namesRoutines } from './dialect.ts'
 import { DatabaseError, type ServerReport, StatementError } from './errors.ts'
 import { type FlightEnd, SUSPENDED } from './flight.ts'
 import type { Query, Result, Row, Statement } from './statement.ts'
@@ -309,7 +309,7 @@ export class PooledTransaction implements Transaction {
 
   /** A value may be a feature that is not supported, too, such as a unit of time: PostgreSQL tells where it said so. */
   #mayBeStale({ routine }: ServerReport): boolean {
-    return this.#host.dialect !== 'postgresql' || routine === undefined || routine === staleRoutine
+    return !namesRoutines(this.#host.dialect) || routine === undefined || routine === staleRoutine
   }
 
   /** The answer is not given out by halves, and what led to it does not stay – unless its COMMIT was on board. */

@@ -1,4 +1,4 @@
-import type { Dialect } from '../database/dialect.ts'
+import { type Dialect, hasImplicitTransaction } from '../database/dialect.ts'
 import { StatementError } from '../database/errors.ts'
 import type { Query, Row, Statement } from '../database/statement.ts'
 import type { GuardedAccess } from './access.ts'
@@ -90,12 +90,13 @@ function stepUpOf(reason: string, access: GuardedAccess): { acrValues?: string; 
 type EnterKind = 'read' | 'write' | 'strict'
 
 const STATEMENTS: Record<Dialect, Record<EnterKind, Statement>> = {
-  postgresql: statements(true),
-  cockroachdb: statements(false),
+  postgresql: statements('postgresql'),
+  cockroachdb: statements('cockroachdb'),
 }
 
 /** On PostgreSQL a flight may have no BEGIN, so that *enter* makes it read-only; elsewhere BEGIN READ ONLY has. */
-function statements(setsReadOnly: boolean): Record<EnterKind, Statement> {
+function statements(dialect: Dialect): Record<EnterKind, Statement> {
+  const setsReadOnly = hasImplicitTransaction(dialect)
   return { read: statement('read', setsReadOnly), write: statement('write', false), strict: statement('strict', false) }
 }
 

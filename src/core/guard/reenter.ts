@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Dialect } from '../database/dialect.ts'
+import { type Dialect, hasImplicitTransaction } from '../database/dialect.ts'
 import type { Query, Statement } from '../database/statement.ts'
 import type { GuardedAccess } from './access.ts'
 import type { SessionId, TenantId, UserId } from './caller.ts'
@@ -53,7 +53,7 @@ function statementOf(access: Extract<GuardedAccess, { kind: 'can' }>, readOnly: 
     known.set(access, statements)
   }
   const kind = `${dialect} ${readOnly ? 'read' : 'write'}` as const
-  statements[kind] ??= makeStatement(access, readOnly && dialect === 'postgresql')
+  statements[kind] ??= makeStatement(access, readOnly && hasImplicitTransaction(dialect))
   return statements[kind]
 }
 

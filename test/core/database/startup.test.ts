@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { beginText, readVersion } from '../../../src/core/database/dialect.ts'
+import { adviseOnTls, beginText, readVersion, roleSettings } from '../../../src/core/database/dialect.ts'
+import { roleStatements } from '../../../src/core/database/roles.ts'
 import { createPool } from '../../../src/core/database/pool.ts'
 import { judgeStartup, startupCheck, startupOptions } from '../../../src/core/database/startup.ts'
 import { connect } from '../../backends.ts'
@@ -28,7 +29,7 @@ describe('the server', () => {
 
   test('too old a one is refused, naming the floor', () => {
     const row = { version: 'PostgreSQL 14.11', version_number: '140011' }
-    expect(() => judgeStartup(row)).toThrow(
+    expect(() => judgeStartup(row, false)).toThrow(
       expect.objectContaining({ code: 'database_unsupported', message: expect.stringContaining('PostgreSQL 15') }),
     )
   })
@@ -80,12 +81,14 @@ describe('a session', () => {
       const [setting = '', start = ''] = part.trim().split('=')
       await client.query('SELECT set_config($1, $2, false)', [setting, start])
     }
-    expect(judgeStartup((await client.query<Record<string, unknown>>(startupCheck)).rows[0] ?? {})).toMatchObject({
+    expect(
+      judgeStartup((await client.query<Record<string, unknown>>(startupCheck)).rows[0] ?? {}, false),
+    ).toMatchObject({
       dialect: 'postgresql',
     })
     await client.query('SELECT set_config($1, $2, false)', [name, value])
     const { rows } = await client.query<Record<string, unknown>>(startupCheck)
-    expect(() => judgeStartup(rows[0] ?? {})).toThrow(
+    expect(() => judgeStartup(rows[0] ?? {}, false)).toThrow(
       expect.objectContaining({ code: 'startup_invariant', message: expect.stringContaining(name) }),
     )
     await client.end()
@@ -98,4 +101,94 @@ test.each([
   [{ isolation: 'read committed', readOnly: false }, 'BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE'],
 ] as const)('%o begins with %s', (options, text) => {
   expect(beginText(options)).toBe(text)
+})
+
+/** As CockroachDB's documentation says that it answers the start-up check; no node was asked. */
+const cockroachdb: Readonly<Record<string, unknown>> = {
+  version: 'CockroachDB CCL v25.4.7 (x86_64-pc-linux-gnu, built 2026/04/08 10:00:00, go1.25.5)',
+  version_number: '130000',
+  login: 'holdfast_app',
+  default_transaction_isolation: 'serializable',
+  default_transaction_read_only: 'off',
+  standard_conforming_strings: 'on',
+  search_path: '""',
+  client_encoding: 'utf8',
+  TimeZone: 'UTC',
+  DateStyle: 'ISO, MDY',
+  IntervalStyle: 'postgres',
+  bytea_output: 'hex',
+  cpu_operator_cost: null,
+  autocommit_before_ddl: 'off',
+  default_transaction_use_follower_reads: 'off',
+  enable_durable_locking_for_serializable: 'on',
+  ssl: 'on',
+}
+
+describe('a session of CockroachDB', () => {
+  test('as its roles make it is taken', () => {
+    expect(judgeStartup(cockroachdb, true)).toMatchObject({ dialect: 'cockroachdb', supported: true, advice: [] })
+  })
+
+  test.each([
+    ['autocommit_before_ddl', 'on', 'off'],
+    ['default_transaction_use_follower_reads', 'on', 'off'],
+    ['enable_durable_locking_for_serializable', 'off', 'on'],
+  ])('whose %s is %s, or not known, is refused with the statement that mends it', (name, value, wanted) => {
+    for (const found of [value, null]) {
+      expect(() => judgeStartup({ ...cockroachdb, [name]: found }, true)).toThrow(
+        expect.objectContaining({
+          code: 'startup_invariant',
+          message: expect.stringContaining(`ALTER ROLE holdfast_app SET ${name} = ${wanted}`),
+        }),
+      )
+    }
+  })
+
+  test('is refused where something in between takes the TLS off', () => {
+    expect(() => judgeStartup({ ...cockroachdb, ssl: 'off' }, true)).toThrow(/speaks TLS and the node does not/)
+    // on this machine, without TLS at both ends
+    expect(judgeStartup({ ...cockroachdb, ssl: 'off' }, false).supported).toBe(true)
+  })
+
+  test('is refused by a version that is too old, with why', () => {
+    expect(() => judgeStartup({ ...cockroachdb, version: 'CockroachDB CCL v25.2.1 (x86_64)' }, true)).toThrow(
+      /CockroachDB 25\.2\.2 or later\. .*#147187/,
+    )
+  })
+
+  test.each([
+    ['25.2.2', ['#146952', 'S-26052016']],
+    ['25.2.15', ['#146952', 'S-26052016']],
+    ['25.2.16', ['#146952']],
+    ['25.3.9', ['#146952', 'S-26052016']],
+    ['25.4.6', ['S-26052016']],
+    ['25.4.7', []],
+    ['26.1.0-beta.1', ['S-26052016']],
+    ['26.1.1', ['S-26052016']],
+    ['26.1.2', []],
+    ['26.2.0', []],
+    ['27.1.0', []],
+  ])('%s: the operator is told of %o', (version, words) => {
+    const { advice, supported } = readVersion(`CockroachDB CCL v${version} (x86_64)`, 130_000)
+    expect(supported).toBe(true)
+    expect(advice.map((sentence) => words.find((word) => sentence.includes(word)))).toEqual(words)
+  })
+
+  test('without TLS may be a node that asks nobody for a password', () => {
+    expect(adviseOnTls('cockroachdb', false)).toEqual([expect.stringContaining('--insecure')])
+    expect([adviseOnTls('cockroachdb', true), adviseOnTls('postgresql', false)]).toEqual([[], []])
+  })
+
+  test('has from its role all that it is checked for', () => {
+    const { cluster } = roleStatements({ dialect: 'cockroachdb', database: 'holdfast' })
+    for (const role of ['holdfast_migrator', 'holdfast_identity', 'holdfast_app']) {
+      for (const { name, value } of roleSettings('cockroachdb')) {
+        expect(cluster).toContain(`ALTER ROLE ${role} SET ${name} = ${value}`)
+      }
+    }
+    expect(roleSettings('postgresql')).toEqual([])
+    expect(roleStatements({ dialect: 'postgresql', database: 'holdfast' }).cluster.join()).not.toMatch(
+      /autocommit_before_ddl|follower|durable/,
+    )
+  })
 })
