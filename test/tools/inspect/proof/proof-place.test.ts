@@ -20,6 +20,8 @@ describe('a database counts as one in production', () => {
   })
 
   it('not on a Unix socket', () => {
-    expect(productionReason({ migrator: { url: 'postgresql://u:p@localhost/d?host=/run/postgresql' } }, {})).toBeUndefined()
+    expect(
+      productionReason({ migrator: { url: 'postgresql://u:p@localhost/d?host=/run/postgresql' } }, {}),
+    ).toBeUndefined()
   })
 })

@@ -359,6 +359,19 @@ describe('rows are made', () => {
   })
 })
 
+it('a hole is shown by a thousand rows, and no statement goes on beyond', async () => {
+  const id = '11111111-1111-4111-8111-111111111111'
+  const make = [
+    `CREATE TABLE app.many (${keys})`,
+    `INSERT INTO app.many SELECT '${id}', '${id}' FROM pg_catalog.generate_series(1, 1500)`,
+    ...wall('many'),
+    'CREATE POLICY d ON app.many FOR DELETE USING (true)',
+    'CREATE POLICY s ON app.many FOR SELECT USING (true)',
+  ]
+  const proof = await withTable('many', make, () => run([own('many')]))
+  expect(refuted(proof)).toEqual(['SELECT A ≥1000/2', 'DELETE A ≥1000/2'])
+})
+
 describe('triggers', () => {
   const swallow = [
     `CREATE TABLE app.quiet (${keys})`,
