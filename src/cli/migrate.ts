@@ -1,3 +1,4 @@
+import type { OptionalSet } from '../core/database/dialect.ts'
 import { type Command, readArguments, UsageError } from './command.ts'
 
 const help = `holdfast migrate: bring a database up to date, and make the configured roles current
@@ -5,6 +6,8 @@ const help = `holdfast migrate: bring a database up to date, and make the config
   --url URL      the database, as holdfast_migrator; or HOLDFAST_MIGRATOR_URL, which other users of the machine
                  can not read off the list of processes
   --status       only say what is applied and what is pending
+  --with SETS    optional migrations to have from now on, CockroachDB's alone: ttl, hash-sharded, regional;
+                 a list with commas. What was chosen once is kept current without being named again
   --config FILE  configuration file with the roles and the application, whose own migrations follow Holdfast's
   --json         print the result as JSON
   --prove-in-production
@@ -20,12 +23,15 @@ export const migrateCommand: Command = {
     const { values } = readArguments(args, {
       url: { type: 'string' },
       status: { type: 'boolean' },
+      with: { type: 'string' },
       config: { type: 'string' },
       json: { type: 'boolean' },
       'prove-in-production': { type: 'boolean' },
     })
     const url = values.url ?? environment['HOLDFAST_MIGRATOR_URL']
     if (url === undefined || url === '') throw new UsageError('Give --url, or set HOLDFAST_MIGRATOR_URL.')
+    if (values.status === true && values.with !== undefined) throw new UsageError('--status takes no --with.')
+    const optional = await readOptional(values.with)
     const { loadSchema } = await import('../service/config.ts')
     const { roles, application } = await loadSchema({
       environment,
@@ -55,6 +61,7 @@ export const migrateCommand: Command = {
     const report = await migrate({
       target: { url },
       application: application?.migrations,
+      optional,
       roleGrants: roles,
       log: values.json === true ? err : out,
     })
@@ -80,4 +87,12 @@ export const migrateCommand: Command = {
     }
     return code
   },
+}
+
+async function readOptional(list: string | undefined): Promise<OptionalSet[]> {
+  const { isOptionalSet, optionalSets } = await import('../core/database/dialect.ts')
+  return (list?.split(',') ?? []).map((name) => {
+    if (!isOptionalSet(name)) throw new UsageError(`--with takes of ${optionalSets.join(', ')}; not "${name}".`)
+    return name
+  })
 }

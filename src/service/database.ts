@@ -1,7 +1,7 @@
 import { type Embedded, startEmbedded } from '../core/database/embedded.ts'
 import { readLogin } from '../core/database/login.ts'
 import { migrate, migrationStatus } from '../core/database/migrate.ts'
-import { type MigrationSource, ownMigrations, readMigrations } from '../core/database/migration-file.ts'
+import { ownMigrations, readMigrations, type RequiredSource } from '../core/database/migration-file.ts'
 import type { ConnectionTarget } from '../core/database/connection-target.ts'
 import { createPool, type Pool } from '../core/database/pool.ts'
 import { createStreamPool, type StreamPool } from '../core/database/stream-pool.ts'
@@ -25,7 +25,7 @@ export type ServiceDatabase = {
   readonly streams: StreamPool
   readonly embedded: Embedded | undefined
   /** number of the newest migration of each set; 0: none */
-  readonly newestMigrations: Readonly<Record<MigrationSource, number>>
+  readonly newestMigrations: Readonly<Record<RequiredSource, number>>
   /** Closes the pools, then stops the embedded server. */
   close(): Promise<void>
 }

@@ -228,6 +228,11 @@ export const optionalSets = ['ttl', 'hash-sharded', 'regional'] as const
 /** A set of optional migrations. */
 export type OptionalSet = (typeof optionalSets)[number]
 
+/** Is the text the name of an optional set? */
+export function isOptionalSet(text: string): text is OptionalSet {
+  return (optionalSets as readonly string[]).includes(text)
+}
+
 /** Which optional migrations a database can have. */
 export function optionalSetsOf(dialect: Dialect): readonly OptionalSet[] {
   return dialect === 'cockroachdb' ? optionalSets : []

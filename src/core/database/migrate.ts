@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { Connection } from './connection.ts'
 import { type ConnectionTarget, readTarget } from './connection-target.ts'
-import { type Dialect, hasTransactionalDdl } from './dialect.ts'
+import { hasTransactionalDdl, isOptionalSet, type OptionalSet } from './dialect.ts'
 import { DatabaseError } from './errors.ts'
 import { type HeldLease, holdLease } from './lease.ts'
-import { type Migration, type MigrationSource, ownMigrations, readMigrations } from './migration-file.ts'
+import { type Migration, type MigrationSource, ownMigrations, readSets } from './migration-file.ts'
 import {
   bootstrapStatements,
   type AppliedMigration,
@@ -27,6 +27,8 @@ export type MigrateOptions = {
   readonly directory?: URL
   /** Folder of an application's own files, which are applied after those; without it nothing is said of any. */
   readonly application?: URL | undefined
+  /** Optional sets of migrations to have from now on; those that the database has already are kept current anyway. */
+  readonly optional?: readonly OptionalSet[]
   /** Role definitions to make current; none: roles are left alone. */
   readonly roleGrants: RoleGrants
   readonly log?: (line: string) => void
@@ -83,8 +85,13 @@ export async function migrate(o: MigrateOptions): Promise<MigrationReport> {
       role: 'holdfast_owner',
     })
     lease = await waitForLease(pool, log)
-    const sets = await readSets(o.directory ?? ownMigrations, o.application, connection.dialect)
     const known = await readApplied(connection)
+    const sets = await readSets({
+      own: o.directory ?? ownMigrations,
+      application: o.application,
+      dialect: connection.dialect,
+      optional: new Set([...(o.optional ?? []), ...optionalOf(known)]),
+    })
     // all of it is judged before any of it is run
     const pending = sets.flatMap(({ source, files }) => pendingOf(files, ofSource(known, source)))
     for (const migration of pending) {
@@ -115,8 +122,8 @@ export async function migrationStatus(
     const pool = await createPool({ connection: source, size: 1, applicationName: 'holdfast status' })
     return migrationStatus(pool, directory, application).finally(() => pool.close())
   }
-  const sets = await readSets(directory, application, source.dialect)
   const applied = await lookUpApplied(source)
+  const sets = await readSets({ own: directory, application, dialect: source.dialect, optional: optionalOf(applied) })
   const pending = sets.flatMap((set) =>
     pendingOf(
       set.files,
@@ -130,15 +137,9 @@ export async function migrationStatus(
   }
 }
 
-type MigrationSet = { readonly source: MigrationSource; readonly files: readonly Migration[] }
-
-/** The package's files, then the application's. */
-async function readSets(own: URL, application: URL | undefined, dialect: Dialect): Promise<MigrationSet[]> {
-  const sets: MigrationSet[] = [{ source: 'holdfast', files: await readMigrations(own, dialect) }]
-  if (application !== undefined) {
-    sets.push({ source: 'application', files: await readMigrations(application, dialect, 'application') })
-  }
-  return sets
+/** The optional sets that a database has chosen. */
+function optionalOf(applied: readonly AppliedMigration[]): Set<string> {
+  return new Set(applied.map(({ source }) => source).filter((source) => isOptionalSet(source)))
 }
 
 function ofSource(applied: readonly AppliedMigration[], source: MigrationSource): AppliedMigration[] {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
-import { type Dialect, pinnedSearchPath } from './dialect.ts'
+import { type Dialect, type OptionalSet, optionalSetsOf, pinnedSearchPath, productNames } from './dialect.ts'
 import { DatabaseError } from './errors.ts'
 
 /** One statement of a migration. */
@@ -13,8 +13,10 @@ export type MigrationStep = {
   readonly digest: string
 }
 
-/** Whose files: this package's, or those of the application that it hosts; each set is numbered by itself. */
-export type MigrationSource = 'holdfast' | 'application'
+/** Sets that every database has: this package's, and those of the application that it hosts. */
+export type RequiredSource = 'holdfast' | 'application'
+/** Whose files: a required set's, or one that was chosen; each set is numbered by itself. */
+export type MigrationSource = RequiredSource | OptionalSet
 
 /** One numbered file. */
 export type Migration = {
@@ -33,11 +35,48 @@ const separator = /^-- next(?: as (holdfast_owner|holdfast_enter))?[ \t]*$/m
 /** The migrations that come with this package. */
 export const ownMigrations = new URL('../../../migrations/', import.meta.url)
 
+/** The files of one set. */
+export type MigrationSet = { readonly source: MigrationSource; readonly files: readonly Migration[] }
+
+/** Which sets are read. */
+export type SetChoice = {
+  /** Folder of the package's own files. */
+  readonly own: URL
+  /** Folder of an application's. */
+  readonly application?: URL | undefined
+  readonly dialect: Dialect
+  /** Optional sets that are wanted, or that the database has already. */
+  readonly optional: ReadonlySet<string>
+}
+
+/**
+ * Reads the sets that a database is to have, in the order in which they are applied: the package's, those optional ones
+ * that were chosen, the application's.
+ *
+ * @throws DatabaseError `migration_file_invalid`, also for an optional set that is another database's
+ */
+export async function readSets({ own, application, dialect, optional }: SetChoice): Promise<MigrationSet[]> {
+  const offered = optionalSetsOf(dialect)
+  for (const name of optional) {
+    if (offered.some((each) => each === name)) continue
+    throw new DatabaseError('migration_file_invalid', `There is no set "${name}" for ${productNames[dialect]}.`)
+  }
+  const sets: MigrationSet[] = [{ source: 'holdfast', files: await readMigrations(own, dialect) }]
+  for (const source of offered.filter((name) => optional.has(name))) {
+    const folder = new URL(`${dialect}/${source}/`, ownMigrations)
+    sets.push({ source, files: await readMigrations(folder, dialect, source) })
+  }
+  if (application !== undefined) {
+    sets.push({ source: 'application', files: await readMigrations(application, dialect, 'application') })
+  }
+  return sets
+}
+
 /**
  * Reads the numbered `.sql` files of a folder, in order. Statements are separated by a line `-- next`, or
  * `-- next as holdfast_enter` where that role is to own what is made.
  *
- * An application's files run as holdfast_owner alone: what holdfast_enter owns reads every session (CWE-269).
+ * Files of any set but the package's own run as holdfast_owner alone: what holdfast_enter owns reads every session (CWE-269).
  *
  * @throws DatabaseError `migration_file_invalid`
  */
@@ -58,11 +97,8 @@ export async function readMigrations(
     // A checkout on Windows may have other line ends: that is no change.
     const source = (await readFile(new URL(name, directory), 'utf8')).replaceAll('\r\n', '\n')
     const steps = splitSteps(source, dialect, name)
-    if (origin === 'application' && steps.some(({ role }) => role !== 'holdfast_owner')) {
-      throw new DatabaseError(
-        'migration_file_invalid',
-        `"${name}" names a role: an application's statements are the owner's.`,
-      )
+    if (origin !== 'holdfast' && steps.some(({ role }) => role !== 'holdfast_owner')) {
+      throw new DatabaseError('migration_file_invalid', `"${name}" names a role: its statements are the owner's.`)
     }
     migrations.push({
       source: origin,

@@ -1,5 +1,6 @@
 import type { Connection } from './connection.ts'
 import { DatabaseError, StatementError } from './errors.ts'
+import { isOptionalSet } from './dialect.ts'
 import type { Migration, MigrationSource } from './migration-file.ts'
 import type { Pool } from './pool.ts'
 import type { Row, Statement } from './statement.ts'
@@ -74,12 +75,15 @@ export async function lookUpApplied(pool: Pool): Promise<AppliedMigration[]> {
 }
 
 function appliedOf(rows: readonly Row[]): AppliedMigration[] {
-  return rows.map(({ source, version, name, digest }) => ({
-    source: source === 'application' ? 'application' : 'holdfast',
-    version: Number(version),
-    name: String(name),
-    digest: String(digest),
-  }))
+  return rows.flatMap(({ source, version, name, digest }) => {
+    // a set that only a newer version knows is that version's business
+    if (!isSource(source)) return []
+    return [{ source, version: Number(version), name: String(name), digest: String(digest) }]
+  })
+}
+
+function isSource(source: unknown): source is MigrationSource {
+  return source === 'holdfast' || source === 'application' || isOptionalSet(String(source))
 }
 
 /** Reads how far an unfinished file has come. */

@@ -1,6 +1,6 @@
 import type { Pool } from '../../core/database/pool.ts'
 import { DatabaseError } from '../../core/database/errors.ts'
-import type { MigrationSource } from '../../core/database/migration-file.ts'
+import type { RequiredSource } from '../../core/database/migration-file.ts'
 import type { Row, Statement } from '../../core/database/statement.ts'
 
 /** A probe that hangs is worse than one that fails: load balancers ask every few seconds. */
@@ -27,7 +27,7 @@ export type Readiness = () => Promise<boolean>
 /** @param pools by role @param newest number of the newest file of each set */
 export function createReadiness(
   pools: { app: Pool; identity: Pool },
-  newest: Readonly<Record<MigrationSource, number>>,
+  newest: Readonly<Record<RequiredSource, number>>,
 ): Readiness {
   let shared: { readonly until: number; readonly answer: Promise<boolean> } | undefined
   const judges = [judge(pools.app, ANSWERS, () => true), judge(pools.identity, MIGRATED, isMigrated)]
