@@ -196,7 +196,7 @@ class Line {
 }
 
 /** Cuts a byte stream into protocol messages. The client's first has no type; it comes out as `startup`. */
-class MessageReader {
+export class MessageReader {
   #rest = Buffer.alloc(0)
   #isUntyped: boolean
 

@@ -1,0 +1,98 @@
+/** What the stand-in makes of a statement's text. */
+export type Judged = {
+  readonly kind: 'begin' | 'commit' | 'rollback' | 'ddl' | 'other'
+  /** What the caller wrote. */
+  readonly original: string
+  /** What PostgreSQL gets. */
+  readonly text: string
+  /** The command tag that the caller sees, where PostgreSQL's is another. */
+  readonly tag?: string
+  readonly refusal?: Refusal
+}
+
+/** An error that CockroachDB documents. */
+export type Refusal = { readonly sqlstate: string; readonly message: string }
+
+const kinds: readonly [Judged['kind'], RegExp][] = [
+  ['begin', /^\s*(?:BEGIN|START\s+TRANSACTION)\b/i],
+  ['commit', /^\s*(?:COMMIT|END)\b/i],
+  ['rollback', /^\s*(?:ROLLBACK|ABORT)\b(?!\s+TO\b)/i],
+  ['ddl', /^\s*(?:CREATE|ALTER|DROP|TRUNCATE|GRANT|REVOKE|COMMENT)\b/i],
+]
+
+const refusals: readonly [RegExp, Refusal][] = [
+  [/\bpg_(?:try_)?advisory_\w+\s*\(/i, { sqlstate: '42883', message: 'unknown function: pg_advisory…()' }],
+  [/^\s*(?:LISTEN|UNLISTEN|NOTIFY)\b/i, { sqlstate: '0A000', message: 'unimplemented: this syntax' }],
+]
+
+/** Literals and comments, which no rule looks into. */
+const opaque = /'(?:[^']|'')*'|--[^\n]*|\/\*[\s\S]*?\*\/|\$([A-Za-z_]\w*)?\$[\s\S]*?\$\1\$/g
+const setting = /^\s*SET\s+(?:(LOCAL|SESSION)\s+)?([a-z_][\w.]*)\s*(?:=|\bTO\b)\s*('(?:[^']|'')*'|[\w.+-]+)\s*;?\s*$/i
+const shown = /^\s*SHOW\s+(server_version|crdb_version)\s*;?\s*$/i
+/** A placeholder counts as cast where its type stands behind it or in a CAST. */
+const uncast = /(?<!\bCAST\s*\(\s*)\$(\d+)(?![\d]|\s*::)/i
+/** Our own name for a setting that PostgreSQL does not have. */
+export const autocommitSetting = 'standin.autocommit_before_ddl'
+
+/** Calls that are answered by a function of the stand-in's own. */
+const replaced: readonly [RegExp, string][] = [
+  [/(?:\bpg_catalog\.)?\bset_config\s*\(/gi, 'standin.set_config('],
+  [/(?:\bpg_catalog\.)?\bversion\s*\(\s*\)/gi, 'standin.version()'],
+]
+/** Calls with a literal in them. */
+const replacedWhole: readonly [RegExp, string][] = [
+  [/(?:\bpg_catalog\.)?\bcurrent_setting\s*\(\s*'server_version'[^)]*\)/gi, "'13.0.0'::TEXT"],
+  [/(?:\bpg_catalog\.)?\bcurrent_setting\s*\(\s*'server_version_num'[^)]*\)/gi, "'130000'::TEXT"],
+]
+
+/**
+ * @param o.cast - refuse placeholders without a cast, of which CockroachDB may not find out the type
+ */
+export function judge(original: string, o: { readonly cast: boolean }): Judged {
+  const code = original.replace(opaque, (match) => ' '.repeat(match.length))
+  const kind = kinds.find(([, pattern]) => pattern.test(code))?.[0] ?? 'other'
+  const refusal = refusals.find(([pattern]) => pattern.test(code))?.[1] ?? (o.cast ? refuseUncast(code) : undefined)
+  if (refusal !== undefined) return { kind, original, text: original, refusal }
+  if (kind === 'ddl')
+    return { kind, original, text: original.replace('SET autocommit_before_ddl', `SET ${autocommitSetting}`) }
+  const said = shown.exec(original)?.[1]?.toLowerCase()
+  if (said !== undefined) {
+    const value = said === 'server_version' ? "'13.0.0'" : 'standin.version()'
+    return { kind, original, text: `SELECT ${value} AS ${said}`, tag: 'SHOW' }
+  }
+  const [, scope = '', name = '', value = ''] = setting.exec(original) ?? []
+  if (name !== '' && !/^default$/i.test(value)) {
+    return { kind, original, text: setText(name, value, /^local$/i.test(scope)), tag: 'SET' }
+  }
+  return { kind, original, text: replaceCalls(original, code) }
+}
+
+function refuseUncast(code: string): Refusal | undefined {
+  const number = uncast.exec(code)?.[1]
+  if (number === undefined) return undefined
+  return { sqlstate: '42P18', message: `could not determine data type of placeholder $${number}` }
+}
+
+function setText(name: string, value: string, isLocal: boolean): string {
+  const known = name.toLowerCase() === 'autocommit_before_ddl' ? autocommitSetting : name
+  const literal = value.startsWith("'") ? value : `'${value}'`
+  return `DO $standin$ BEGIN PERFORM standin.set_config('${known}', ${literal}, ${isLocal}); END $standin$`
+}
+
+function replaceCalls(original: string, code: string): string {
+  const places: { start: number; end: number; by: string }[] = []
+  for (const [pattern, by] of replaced) {
+    for (const match of code.matchAll(pattern))
+      places.push({ start: match.index, end: match.index + match[0].length, by })
+  }
+  let text = original
+  for (const { start, end, by } of places.sort((a, b) => b.start - a.start)) {
+    text = text.slice(0, start) + by + text.slice(end)
+  }
+  return replacedWhole.reduce((so, [pattern, by]) => so.replace(pattern, by), text)
+}
+
+/** A statement that fails so, with everything that a failure has in PostgreSQL. */
+export function raiseText({ sqlstate, message }: Refusal): string {
+  return `DO $standin$ BEGIN RAISE EXCEPTION USING ERRCODE = '${sqlstate}', MESSAGE = '${message}'; END $standin$`
+}
