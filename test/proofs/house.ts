@@ -38,6 +38,8 @@ export type HouseOptions = {
   readonly roles?: Readonly<Record<string, readonly string[]>>
   /** puts another kernel in the kernel's place */
   readonly scope?: (scope: Scope) => Scope
+  /** idempotency keys that one caller may have */
+  readonly keysPerCaller?: number
   /** adds routes before the application is ready */
   readonly extend?: (app: Server['app']) => void | Promise<void>
 }
@@ -64,7 +66,11 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     joining,
   }
   const server = await createServer({
-    guard: createGuard({ pools, scope: walls.first ? scope : withoutFirstWall(scope) }),
+    guard: createGuard({
+      pools,
+      scope: walls.first ? scope : withoutFirstWall(scope),
+      ...(options.keysPerCaller === undefined ? {} : { keysPerCaller: options.keysPerCaller }),
+    }),
     identity: rooms,
     ready: async () => true,
     origin: 'http://localhost:7070',

@@ -11,6 +11,18 @@ import type { Caller } from './caller.ts'
 import type { Credential } from './credential.ts'
 import { type EnterRequest, type Entered, enterQuery, type Refusal, readEntered, readRefusal } from './enter.ts'
 import { createHints, type Hint, hintKey } from './hint.ts'
+import {
+  claimQuery,
+  holdCommit,
+  judgeKept,
+  KeyKnown,
+  KEYS_PER_CALLER,
+  keepQuery,
+  type Once,
+  readClaimFailure,
+  recallQuery,
+  rightsDigest,
+} from './idempotency.ts'
 import { keepTransaction } from './identity-unit.ts'
 import { createRoleBook } from './role-book.ts'
 import { type Confinement, confine, createScopedDatabase, type ScopedDatabase } from './scoped-database.ts'
@@ -31,6 +43,8 @@ export type UnitRequest = EnterRequest & {
   readonly whole?: boolean
   /** Whether statements follow the declared one. If not, COMMIT travels with it. */
   readonly more?: boolean
+  /** Done once under a key, and told again afterwards. For a unit that writes, of an access by `can` alone. */
+  readonly once?: Once | undefined
 }
 
 /** A stream's caller and what they need. */
@@ -56,6 +70,8 @@ export type GuardOptions = {
   readonly scope: Scope
   /** Where streams run; without it there are none. */
   readonly streams?: StreamPool
+  /** Idempotency keys that one caller may have in a tenant at one time, 10,000 if left out. */
+  readonly keysPerCaller?: number
   /** Told of each admitted caller whose last-seen time is a minute old; must not throw. */
   readonly onTouch?: (caller: Caller, credential: Credential) => void
   /** Told of a task given to `afterCommit` that failed. */
@@ -70,6 +86,7 @@ export type Guard = {
    * @throws Denial when the caller may not
    * @throws ScopeRefusal when a statement cannot be scoped
    * @throws DatabaseError when the database fails; 40001 has been retried, so `work` may run more than once
+   * @throws Repeated, KeyRefusal when the request has a key: the work was done before, or is not done under it
    */
   run<T>(request: UnitRequest, work: (unit: Unit) => Promise<T>): Promise<T>
   /**
@@ -87,62 +104,100 @@ export function createGuard(options: GuardOptions): Required<Guard> {
   const hints = createHints()
   const roles = createRoleBook()
 
+  /** Enters the caller, and sends with *enter* what can be: the rider, then the declared statement. */
   async function enterWithFirst(
     request: UnitRequest,
     transaction: Transaction,
     hint: Hint | undefined,
+    rider?: Rider,
   ): Promise<Opened> {
     const { dialect } = options.pools[request.pool]
     const enter = enterQuery(request, hint, dialect)
+    const commit = rider === undefined ? request.more !== true : rider.commit
     const hinted = hint === undefined ? undefined : roles.known(hint.version, hint.role)
-    if (request.first !== undefined && hint !== undefined && hinted !== undefined) {
-      const confinement = confinementOf(request, hint, hinted)
-      if (holdsAll(confinement.grants, request.access)) {
-        const first = confine(options.scope, request.first(hint), confinement)
-        const [row, result] = await sendEnter(transaction, [enter, first], request.access, request.more !== true)
-        return { entered: readEntered(row?.rows[0]), grants: hinted, first: result }
+    if ((request.first !== undefined || rider !== undefined) && hint !== undefined && hinted !== undefined) {
+      if (holdsAll(confinementOf(request, hint, hinted).grants, request.access)) {
+        const rest = queriesOf(request, hint, hinted, rider)
+        const [row, ...results] = await sendEnter(transaction, [enter, ...rest], request, commit)
+        return { entered: readEntered(row?.rows[0]), grants: hinted, ...readRest(request, results) }
       }
     }
-    const [row] = await sendEnter(transaction, [enter], request.access, false)
+    const [row] = await sendEnter(transaction, [enter], request, false)
     const entered = readEntered(row?.rows[0])
     const grants = await roles.load(entered.version, entered.role, transaction)
-    if (request.first === undefined) return { entered, grants, first: undefined }
-    const statement = confine(options.scope, request.first(entered), confinementOf(request, entered, grants))
-    const [first] = await transaction.send([statement], { commit: request.more !== true })
-    return { entered, grants, first }
+    const rest = queriesOf(request, entered, grants, rider)
+    if (rest.length === 0) return { entered, grants, first: undefined, rider: undefined }
+    const results = await sendRest(transaction, rest, request, commit)
+    return { entered, grants, ...readRest(request, results) }
   }
 
-  async function attempt<T>(request: UnitRequest, transaction: Transaction, key: string, stale: number, work: Work<T>) {
-    const opened = await enterWithFirst(request, transaction, stale > MAX_STALE_HINTS ? undefined : hints.get(key))
-    const { userId, tenantId, role, sessionId, assurance, authenticatedAt, version, touchDue } = opened.entered
-    const caller: Caller = { userId, tenantId, role, sessionId, assurance, authenticatedAt, grants: opened.grants }
-    hints.set(key, { userId, tenantId, role, version })
+  function queriesOf(request: UnitRequest, who: Who, grants: Grants, rider: Rider | undefined): Query[] {
+    const queries = rider === undefined ? [] : [rider.query(who, rightsOf(request, who, grants))]
+    if (request.first === undefined) return queries
+    return [...queries, confine(options.scope, request.first(who), confinementOf(request, who, grants))]
+  }
+
+  function rightsOf(request: UnitRequest, who: Who, grants: Grants): Buffer {
+    return rightsDigest(who.role, confinementOf(request, who, grants).grants, options.scope)
+  }
+
+  async function attempt<T>(
+    request: UnitRequest,
+    transaction: Transaction,
+    hint: Hint | undefined,
+    remember: (entered: Entered) => void,
+    work: Work<T>,
+  ) {
+    const { once } = request
+    const opened = await enterWithFirst(request, transaction, hint, once && claimOf(once))
+    remember(opened.entered)
+    const { version: _, touchDue, ...who } = opened.entered
+    const caller: Caller = { ...who, grants: opened.grants }
     const tasks: Task[] = []
+    const given = once === undefined ? transaction : holdCommit(transaction)
     const unit = new GuardedUnit(caller, opened.first, tasks, () =>
-      createScopedDatabase(options.scope, transaction, confinementOf(request, caller, opened.grants), tasks),
+      createScopedDatabase(options.scope, given, confinementOf(request, caller, opened.grants), tasks),
     )
-    if (request.pool === 'identity') keepTransaction(unit, transaction)
+    if (request.pool === 'identity') keepTransaction(unit, given)
     const value = await work(unit)
+    if (once !== undefined) await transaction.send([keepQuery(once, caller)], { commit: true })
     return { value, caller, tasks, touchDue }
+  }
+
+  function claimOf(once: Once): Rider {
+    const most = options.keysPerCaller ?? KEYS_PER_CALLER
+    return { query: (who, rights) => claimQuery(once, who, rights, most), commit: false }
+  }
+
+  /** Enters the caller anew, reading only, and judges what was kept. @returns what is thrown */
+  async function recall(request: UnitRequest, once: Once): Promise<Error> {
+    const reading: UnitRequest = { ...request, once: undefined, first: undefined, readOnly: true, strict: false }
+    const rider: Rider = { query: (who) => recallQuery(once, who), commit: true }
+    return withHint(reading, async (transaction, hint, remember) => {
+      const opened = await enterWithFirst(reading, transaction, hint, rider)
+      remember(opened.entered)
+      // under the route's own grants, as they were digested when the work was done
+      return judgeKept(opened.rider, once, rightsOf(request, opened.entered, opened.grants))
+    })
   }
 
   return {
     scope: options.scope,
     async run(request, work) {
       if (request.strict && request.readOnly) throw new TypeError('a strict unit cannot be read-only')
-      const key = hintKey(request.credential, request.selectors, request.access.kind === 'can')
-      for (let stale = 0; ; stale++) {
-        try {
-          const { value, caller, tasks, touchDue } = await options.pools[request.pool].transaction(
-            (transaction) => attempt(request, transaction, key, stale, work),
-            { readOnly: request.readOnly },
-          )
-          if (touchDue) options.onTouch?.(caller, request.credential)
-          for (const task of tasks) await settle(task, options.onAfterCommitError)
-          return value
-        } catch (error) {
-          correctHint(key, error, stale)
-        }
+      const { once } = request
+      if (once !== undefined && (request.readOnly || request.access.kind !== 'can')) {
+        throw new TypeError('a key is for a unit that writes in a tenant')
+      }
+      const run = async (transaction: Transaction, hint: Hint | undefined, remember: (entered: Entered) => void) =>
+        attempt(request, transaction, hint, remember, work)
+      try {
+        const { value, caller, tasks, touchDue } = await withHint(request, run)
+        if (touchDue) options.onTouch?.(caller, request.credential)
+        for (const task of tasks) await settle(task, options.onAfterCommitError)
+        return value
+      } catch (error) {
+        throw error instanceof KeyKnown && once !== undefined ? await recall(request, once) : error
       }
     },
     async stream<R extends object>(
@@ -172,6 +227,26 @@ export function createGuard(options: GuardOptions): Required<Guard> {
         }
       }
     },
+  }
+
+  /** Runs a transaction with what is known of its caller, and again with the truth while that is stale. */
+  async function withHint<T>(
+    request: UnitRequest,
+    run: (transaction: Transaction, hint: Hint | undefined, remember: (entered: Entered) => void) => Promise<T>,
+  ): Promise<T> {
+    const key = hintKey(request.credential, request.selectors, request.access.kind === 'can')
+    const remember = ({ userId, tenantId, role, version }: Entered): void =>
+      hints.set(key, { userId, tenantId, role, version })
+    for (let stale = 0; ; stale++) {
+      try {
+        return await options.pools[request.pool].transaction(
+          (transaction) => run(transaction, stale > MAX_STALE_HINTS ? undefined : hints.get(key), remember),
+          { readOnly: request.readOnly },
+        )
+      } catch (error) {
+        correctHint(key, error, stale)
+      }
+    }
   }
 
   /** Takes the truth from a refused hint. @throws what else it was */
@@ -218,18 +293,56 @@ class EnterRefused extends Error {
   }
 }
 
-async function sendEnter(transaction: Transaction, queries: readonly Query[], access: GuardedAccess, commit: boolean) {
+async function sendEnter(
+  transaction: Transaction,
+  queries: readonly Query[],
+  { access, once }: UnitRequest,
+  commit: boolean,
+): Promise<Result[]> {
   try {
     return await transaction.send(queries, { commit })
   } catch (error) {
     const refusal = readRefusal(error, access)
-    throw refusal === undefined ? error : new EnterRefused(refusal, error)
+    if (refusal !== undefined) throw new EnterRefused(refusal, error)
+    throw (once && readClaimFailure(error, 1)) ?? error
   }
 }
 
+/** The same where *enter* has gone before. */
+async function sendRest(
+  transaction: Transaction,
+  queries: readonly Query[],
+  { once }: UnitRequest,
+  commit: boolean,
+): Promise<Result[]> {
+  try {
+    return await transaction.send(queries, { commit })
+  } catch (error) {
+    throw (once && readClaimFailure(error, 0)) ?? error
+  }
+}
+
+/** Results of what came behind *enter*: the rider's, then the declared statement's, as far as there are such. */
+function readRest(request: UnitRequest, results: readonly Result[]): Pick<Opened, 'first' | 'rider'> {
+  const first = request.first === undefined ? undefined : results.at(-1)
+  return { first, rider: first === undefined || results.length > 1 ? results[0] : undefined }
+}
+
+type Who = { readonly userId: string; readonly tenantId: string; readonly role: string }
+/** A statement of the guard's own between *enter* and the declared one. */
+type Rider = {
+  readonly query: (who: Who, rights: Buffer) => Query
+  /** whether COMMIT travels with the flight */
+  readonly commit: boolean
+}
 type Work<T> = (unit: Unit) => Promise<T>
 type Task = () => void | Promise<void>
-type Opened = { readonly entered: Entered; readonly grants: Grants; readonly first: Result | undefined }
+type Opened = {
+  readonly entered: Entered
+  readonly grants: Grants
+  readonly first: Result | undefined
+  readonly rider: Result | undefined
+}
 
 /** A route's database holds the role's grants ∩ the route's, so that an injection into a GET cannot delete. */
 function confinementOf(

@@ -10,6 +10,7 @@ import type { GuardedAccess } from '../../core/guard/access.ts'
 import type { Caller } from '../../core/guard/caller.ts'
 import { credentialOf } from '../../core/guard/credential.ts'
 import type { Guard, PoolName, Unit, UnitRequest } from '../../core/guard/guard.ts'
+import { Repeated } from '../../core/guard/idempotency.ts'
 import type { ScopedDatabase } from '../../core/guard/scoped-database.ts'
 import { resolveValues, type Sql } from '../../core/guard/sql.ts'
 import { selectTenant, type TenantSources } from '../../core/guard/tenant-selection.ts'
@@ -18,6 +19,7 @@ import type { Result, Row } from '../../core/database/statement.ts'
 import type { RowStream } from '../../core/database/stream.ts'
 import { isSafe, refuseCrossSite } from './cross-site.ts'
 import { refuseUngrantable, refuseUnscopable } from './declared-statement.ts'
+import { fingerprintOf, keyedOf, keyOf, replay } from './idempotency.ts'
 import { HEADERS_COUNT } from './limits.ts'
 import { NDJSON, ndjson } from './ndjson.ts'
 import {
@@ -181,6 +183,20 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
     done(failure)
   })
 
+  // before any other hook can change what was asked for
+  app.addHook('preValidation', (request, _reply, done) => {
+    let failure: Error | undefined
+    const { prepared } = passageOf(request)
+    if (prepared?.key !== undefined) {
+      try {
+        prepared.fingerprint = fingerprintOf(request)
+      } catch (error) {
+        failure = error as Error
+      }
+    }
+    done(failure)
+  })
+
   app.addHook('onSend', (request, reply, payload, done) => {
     let failure: Error | undefined
     try {
@@ -206,14 +222,15 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
     if (request.raw.rawHeaders.length > 2 * HEADERS_COUNT) throw new HttpProblem('headers_too_large')
     if (request.is404) return
     const declared = declaredOf(request)
-    if (declared.access.kind === 'open') return
+    if (declared.access.kind === 'open') return void keyOf(request, declared)
     const { rawHeaders, socket } = request.raw
     const credential = credentialOf(rawHeaders)
     if (credential.transport === 'cookie' && !isSafe(request.method)) refuseCrossSite(rawHeaders, origin)
     const peerVerified = 'authorized' in socket && socket.authorized === true
     const { selectors, ignored } = selectTenant(tenantSources, { rawHeaders, peerVerified })
     if (ignored) request.log.warn('a tenant header from a peer that has not proven itself was ignored')
-    passageOf(request).prepared = { credential, selectors }
+    const key = keyOf(request, declared)
+    passageOf(request).prepared = { credential, selectors, key, fingerprint: undefined }
   }
 
   function judgeAnswer(request: FastifyRequest, reply: FastifyReply, payload: unknown): void {
@@ -249,7 +266,9 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
   ): Promise<unknown> {
     const mark = markOf(reply)
     const passage = passageOf(request)
-    const { credential, selectors } = preparedOf(passage)
+    const prepared = preparedOf(passage)
+    const { credential, selectors } = prepared
+    const keyed = keyedOf(request, reply, declared, prepared)
     const { first, more, pool, strict } = declared
     // whatever is not open was made by the guard, with its modifiers
     const access = declared.access as GuardedAccess
@@ -261,6 +280,7 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
       strict,
       pool,
       more,
+      once: keyed,
       first:
         first === undefined ? undefined : (caller) => ({ text: first.text, values: valuesFor(first, request, caller) }),
     }
@@ -275,7 +295,7 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
           // thrown inside the unit, so that it is rolled back
           if (passage.leaked) throw new GuardMisuse(SENT_ITSELF)
           if (value === reply || reply.sent || reply.raw.headersSent) throw misuse(request, SENT_ITSELF)
-          return value
+          return keyed === undefined ? value : keyed.take(value)
         } finally {
           passage.unit = undefined
         }
@@ -286,7 +306,10 @@ function install(app: FastifyInstance, options: GuardPluginOptions, pools: reado
       if (reply.sent && !passage.told) misuse(request, SENT_ITSELF)
       // what the handler has set belongs to the answer that it did not give
       if (!passage.leaked) mark.restore()
-      throw error
+      if (!(error instanceof Repeated)) throw error
+      // entered afresh, and done before
+      passage.finished = true
+      return replay(reply, error.answer)
     }
   }
 

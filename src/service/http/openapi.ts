@@ -1,10 +1,11 @@
 import type { FastifyInstance, FastifySchema } from 'fastify'
-import { type Access, open } from '../../core/guard/access.ts'
+import { open } from '../../core/guard/access.ts'
 import { SESSION_COOKIE } from '../../core/guard/credential.ts'
 import { version } from '../version.ts'
 import { documentOf, PROBLEM_TYPE, problem } from './problem.ts'
 import { docsLook } from './docs-look.ts'
-import { formatAccess } from './route-declaration.ts'
+import { IDEMPOTENCY_KEY, KEY_DESCRIPTION } from './idempotency.ts'
+import { formatAccess, type Idempotent, type RouteDeclaration } from './route-declaration.ts'
 
 /** No script, style, image or request but our own; Swagger UI sets styles of elements from its scripts. */
 const DOCS_CSP =
@@ -32,7 +33,7 @@ export async function describeRoutes(app: FastifyInstance): Promise<void> {
         },
       },
     },
-    transform: ({ schema, url, route }) => ({ schema: describe(schema, route.config?.access), url }),
+    transform: ({ schema, url, route }) => ({ schema: describe(schema, route.config), url }),
   })
 }
 
@@ -74,9 +75,10 @@ const ANSWERS: Readonly<Record<string, string>> = {
   204: 'It was done, and there is nothing to say of it.',
 }
 
-/** Adds what a declaration says: who may, with which credential, and that every failure is a problem. */
-function describe(given: FastifySchema | undefined, access: Access | undefined): FastifySchema {
+/** Adds what a declaration says: who may, with which credential, under which key, and that every failure is a problem. */
+function describe(given: FastifySchema | undefined, config: RouteDeclaration | undefined): FastifySchema {
   const schema = (given ?? {}) as Described
+  const { access, idempotent = 'no' } = config ?? {}
   if (access === undefined || schema.hide === true) return { ...schema, hide: true } as FastifySchema
   const answers = Object.entries(schema.response ?? {}).map(([status, answer]) => [
     status,
@@ -87,6 +89,7 @@ function describe(given: FastifySchema | undefined, access: Access | undefined):
     ...schema,
     description: schema.description === undefined ? who : `${schema.description}\n\n${who}`,
     'x-holdfast-access': formatAccess(access),
+    ...(idempotent === 'no' ? {} : { headers: withKey(schema.headers, idempotent) }),
     security: access.kind === 'open' ? [] : [{ bearer: [] }, { cookie: [] }],
     response: {
       ...(Object.fromEntries(answers) as Record<string, unknown>),
@@ -97,6 +100,20 @@ function describe(given: FastifySchema | undefined, access: Access | undefined):
     },
   }
   return described as FastifySchema
+}
+
+type HeadersSchema = { readonly properties?: Record<string, unknown>; readonly required?: readonly string[] }
+
+/** The headers that a route has, and the key. Only described: the guard reads it itself. */
+function withKey(given: unknown, idempotent: Idempotent): object {
+  const { properties, required = [], ...rest } = (given ?? {}) as HeadersSchema
+  const key = { type: 'string', description: KEY_DESCRIPTION, maxLength: 257 }
+  return {
+    ...rest,
+    type: 'object',
+    properties: { ...properties, [IDEMPOTENCY_KEY]: key },
+    required: idempotent === 'required' ? [...required, IDEMPOTENCY_KEY] : required,
+  }
 }
 
 const PROBLEM_SCHEMA = {

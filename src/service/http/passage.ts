@@ -10,8 +10,15 @@ export class GuardMisuse extends Error {
   readonly code = 'guard_misuse'
 }
 
-/** What was read off a request before its body: the credential's hash and the tenants it names. */
-export type Prepared = { readonly credential: Credential; readonly selectors: readonly string[] }
+/** What was read off a request before its body: the credential's hash, the tenants it names, its key. */
+export type Prepared = {
+  readonly credential: Credential
+  readonly selectors: readonly string[]
+  /** The client's Idempotency-Key. */
+  readonly key: string | undefined
+  /** Digest of what is asked for under the key, once the body is there. */
+  fingerprint: Buffer | undefined
+}
 
 /** What the guard knows of one request. */
 export type Passage = {

@@ -1,8 +1,10 @@
 import { DatabaseError, StatementError } from '../../core/database/errors.ts'
 import { Denial } from '../../core/guard/denial.ts'
+import { KeyRefusal } from '../../core/guard/idempotency.ts'
 import { ScopeRefusal } from '../../core/scope/refusals.ts'
 import { IdentityError } from '../identity/errors.ts'
 import { challengeOf, SIGN_IN_CHALLENGE } from './challenge.ts'
+import { KEY_PROBLEMS } from './idempotency.ts'
 import { type FieldFault, HttpProblem, type HttpProblemCode, type Problem, problem } from './problem.ts'
 import { REPORTED_FAULTS } from './limits.ts'
 
@@ -22,6 +24,7 @@ const fault = (code: HttpProblemCode, extra: Pick<Problem, 'headers'> = {}): Jud
 export function problemOf(error: unknown): JudgedError {
   if (error instanceof HttpProblem) return expected(error.problem)
   if (error instanceof Denial) return expected(ofDenial(error))
+  if (error instanceof KeyRefusal) return expected(ofKey(error))
   if (error instanceof IdentityError) return expected(ofIdentity(error))
   if (error instanceof ScopeRefusal) {
     // the only refusals that a client's value causes: it named another tenant or owner, which for it is not there …
@@ -57,6 +60,14 @@ function ofIdentity({ status, code, message, retryAfterSeconds }: IdentityError)
 
 /** For trouble that passes by itself within a second. */
 const RETRY_SECONDS = '1'
+
+/** When a caller with too many keys may come again: the clean-up is hourly. */
+const QUOTA_SECONDS = '3600'
+
+function ofKey({ reason }: KeyRefusal): Problem {
+  const seconds = reason === 'in_use' ? RETRY_SECONDS : reason === 'quota' ? QUOTA_SECONDS : undefined
+  return problem(KEY_PROBLEMS[reason], seconds === undefined ? {} : { headers: { 'retry-after': seconds } })
+}
 
 /** Exact SQLSTATEs that a client's values cause; those of class 22, data exceptions, besides. */
 const SQLSTATE_PROBLEMS: Readonly<Record<string, HttpProblemCode>> = {

@@ -23,7 +23,17 @@ export type RouteDeclaration = {
   pool?: PoolName
   /** The caller's session, membership and tenant are locked while it runs: no change of them may overlap. */
   strict?: boolean
+  /**
+   * Whether it takes an Idempotency-Key (docs/idempotency.md): then it is done once under each, and the answer kept for
+   * 24 hours. `no` if left out: a request that brings one is refused. For routes that write, with `can` alone.
+   */
+  idempotent?: Idempotent
+  /** Its answer holds a secret, such as a token: under a key it is done once and never shown again. */
+  shownOnce?: boolean
 }
+
+/** Whether a route takes an Idempotency-Key: it must be there, it may be, it is refused. */
+export type Idempotent = 'required' | 'accepted' | 'no'
 
 /** A route as it was checked at the start. */
 export type DeclaredRoute = {
@@ -35,6 +45,8 @@ export type DeclaredRoute = {
   readonly stream: Sql<object> | undefined
   readonly pool: PoolName
   readonly strict: boolean
+  readonly idempotent: Idempotent
+  readonly shownOnce: boolean
 }
 
 /** A route's declaration is missing or makes no sense: it stops the start. */
@@ -59,6 +71,7 @@ export function declarationOf(
     throw new RouteDeclarationError(`${name}: ${why}`)
   }
   const { access, first, more = false, stream, pool = 'app', strict = false } = config ?? {}
+  const { idempotent = 'no', shownOnce = false } = config ?? {}
   if (access === undefined) {
     return refuse(
       "the route does not say who may use it. Add config: { access: can('resource:verb') }, signedIn() or open('why').",
@@ -68,6 +81,12 @@ export function declarationOf(
   if (!isAccess(access)) return refuse('access must be made by can(), signedIn() or open().')
   // the identity role reads every tenant's accounts: no application's handler runs as it (CWE-269)
   if (!pools.includes(pool)) return refuse(`pool must be ${pools.map((each) => `'${each}'`).join(' or ')}.`)
+  if (!IDEMPOTENT.has(idempotent)) return refuse("idempotent must be 'required', 'accepted' or 'no'.")
+  if (idempotent !== 'no' && (access.kind !== 'can' || methods.some(isSafe))) {
+    return refuse('idempotent is for what is written in a tenant: it needs can(), and POST, PUT, PATCH or DELETE.')
+  }
+  if (shownOnce && idempotent === 'no')
+    return refuse('shownOnce says what becomes of a key, and idempotent takes none.')
   const others = first !== undefined || more || strict || config?.pool !== undefined
   if (access.kind === 'open' && (others || stream !== undefined)) {
     return refuse('an open route has no caller, so it has no first, more, stream, pool or strict.')
@@ -85,8 +104,10 @@ export function declarationOf(
   if (lacking !== undefined)
     return refuse(`${first === undefined ? 'stream' : 'first'} takes param('${lacking}'), which the path lacks.`)
   if (more && first === undefined) return refuse('more says that statements follow first, and there is no first.')
-  return Object.freeze({ methods, url, access, first, more, stream, pool, strict })
+  return Object.freeze({ methods, url, access, first, more, stream, pool, strict, idempotent, shownOnce })
 }
+
+const IDEMPOTENT: ReadonlySet<unknown> = new Set<Idempotent>(['required', 'accepted', 'no'])
 
 /** A path's parameters: each name ends where its part does, or where a fixed piece or a pattern follows. */
 function parametersOf(url: string): ReadonlySet<string> {

@@ -48,7 +48,7 @@ export function invitationRoutes(app: FastifyInstance, { identity, cursors }: Ro
   app.delete<{ Params: Static<typeof params> }>(
     '/invitations/:id',
     {
-      config: { access: can('invitation:delete'), pool: 'identity' },
+      config: { access: can('invitation:delete'), pool: 'identity', idempotent: 'accepted' },
       schema: { summary: 'Take an invitation back', tags: ['tenant'], params, response: { 204: Type.Null() } },
     },
     async (request, reply) => {
@@ -60,7 +60,7 @@ export function invitationRoutes(app: FastifyInstance, { identity, cursors }: Ro
   app.post<{ Body: Static<typeof body> }>(
     '/invitations',
     {
-      config: { access: can('invitation:create'), pool: 'identity' },
+      config: { access: can('invitation:create'), pool: 'identity', idempotent: 'accepted' },
       schema: {
         summary: 'Invite an address into my tenant',
         description: 'The token goes to that address by mail, and to nobody else.',

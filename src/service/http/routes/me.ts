@@ -29,6 +29,7 @@ export function meRoutes(app: FastifyInstance): void {
     {
       config: {
         access: can('profile:read', 'profile:update'),
+        idempotent: 'accepted',
         first: sql`UPDATE profiles SET display_name = ${fromBody('display_name')}, updated_at = now()
           WHERE user_id = ${caller('userId')} RETURNING user_id, display_name, email`,
       },

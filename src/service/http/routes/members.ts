@@ -58,7 +58,7 @@ export function memberRoutes(app: FastifyInstance, { cursors }: RouteContext): v
   app.patch<{ Params: Static<typeof params>; Body: Static<typeof change>; Headers: Static<typeof conditional> }>(
     '/members/:user_id',
     {
-      config: { access: can('member:read', 'member:update'), pool: 'identity' },
+      config: { access: can('member:read', 'member:update'), pool: 'identity', idempotent: 'accepted' },
       schema: {
         summary: 'Give a member another role',
         description:
@@ -83,7 +83,7 @@ export function memberRoutes(app: FastifyInstance, { cursors }: RouteContext): v
   app.delete<{ Params: Static<typeof params>; Headers: Static<typeof conditional> }>(
     '/members/:user_id',
     {
-      config: { access: can('member:delete'), pool: 'identity' },
+      config: { access: can('member:delete'), pool: 'identity', idempotent: 'accepted' },
       schema: {
         summary: 'Remove a member from my tenant',
         description: 'Their profile and places on teams go with it. The last owner cannot be removed.',

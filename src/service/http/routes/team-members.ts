@@ -74,6 +74,7 @@ export function teamMemberRoutes(app: FastifyInstance, { cursors }: RouteContext
     {
       config: {
         access: can('team:read', 'team_member:read', 'team_member:create', 'team_member:update'),
+        idempotent: 'accepted',
         first: sql`SELECT id FROM teams WHERE slug = ${param('slug')}`,
         more: true,
       },
@@ -112,6 +113,7 @@ export function teamMemberRoutes(app: FastifyInstance, { cursors }: RouteContext
     {
       config: {
         access: can('team:read', 'team_member:read', 'team_member:delete'),
+        idempotent: 'accepted',
         first: sql`DELETE FROM team_members WHERE user_id = ${param('user_id')}
           AND team_id = (SELECT id FROM teams WHERE slug = ${param('slug')}) RETURNING user_id`,
       },

@@ -79,6 +79,7 @@ export function teamRoutes(app: FastifyInstance, { cursors }: RouteContext): voi
     {
       config: {
         access: can('team:create', 'team:read', 'team_member:create'),
+        idempotent: 'accepted',
         first: sql`INSERT INTO teams (slug, name, created_by)
           VALUES (${fromBody('slug')}, ${fromBody('name')}, ${caller('userId')}) RETURNING id, slug, name, revision`,
         more: true,
@@ -111,6 +112,7 @@ export function teamRoutes(app: FastifyInstance, { cursors }: RouteContext): voi
     {
       config: {
         access: can('team:read', 'team:update'),
+        idempotent: 'accepted',
         // what is compared and what is written is one row of one moment (CWE-362)
         first: sql`UPDATE teams SET revision = revision + 1,
             slug = COALESCE(${fromBody('slug')}, slug), name = COALESCE(${fromBody('name')}, name)
@@ -157,6 +159,7 @@ export function teamRoutes(app: FastifyInstance, { cursors }: RouteContext): voi
     {
       config: {
         access: can('team:read', 'team:delete'),
+        idempotent: 'accepted',
         first: sql`DELETE FROM teams WHERE slug = ${param('slug')}
           AND (${query('revisions')}::INT8[] IS NULL OR revision = ANY (${query('revisions')}::INT8[])) RETURNING id`,
         more: true,

@@ -61,7 +61,7 @@ export function tenantRoutes(app: FastifyInstance, { identity }: RouteContext): 
   app.patch<{ Body: Static<typeof change>; Headers: Static<typeof conditional> }>(
     '/tenant',
     {
-      config: { access: can('tenant:read', 'tenant:update'), pool: 'identity' },
+      config: { access: can('tenant:read', 'tenant:update'), pool: 'identity', idempotent: 'accepted' },
       schema: {
         summary: 'Rename the tenant that I work in',
         tags: ['tenant'],
