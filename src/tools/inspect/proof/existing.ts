@@ -3,7 +3,7 @@ import type { Table } from '../../../core/scope/manifest.ts'
 import { relation } from './plant.ts'
 import { MOST_ROWS } from './tries.ts'
 import type { Stage } from './stage.ts'
-import type { TrySettings } from './try-table.ts'
+import type { TrySettings } from './permitted.ts'
 
 /** Rows that tables have already, by `schema.table`: how many of which tenants. */
 export type Existing = ReadonlyMap<string, readonly { readonly tenant: string; readonly rows: number }[]>

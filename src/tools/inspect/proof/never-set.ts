@@ -3,7 +3,7 @@ import type { Shape } from './catalog.ts'
 import { judge, type Judgement, together } from './judge.ts'
 import { madeUp, type MadeRow } from './plant.ts'
 import type { Stage } from './stage.ts'
-import { hookOn, type TrySettings } from './try-table.ts'
+import { hookOn, type TrySettings } from './permitted.ts'
 import { neverSetTries, type Scene, type Verb, verbs } from './tries.ts'
 
 /** What a session reached that never set anything, by verb. */

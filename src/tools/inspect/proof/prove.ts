@@ -7,7 +7,9 @@ import type { Finding } from '../finding.ts'
 import { neverSet, type NeverSet } from './never-set.ts'
 import { proofFindings } from './proof-findings.ts'
 import { openTheatre, type ProofTargets, Stage, type Standing, type Theatre } from './stage.ts'
-import { tryShared, tryTable, tryView, type TrySettings, untried } from './try-table.ts'
+import type { TrySettings } from './permitted.ts'
+import { tryShared } from './try-shared.ts'
+import { tryTable, tryView, untried } from './try-table.ts'
 
 /** What is proven, where, and how. */
 export type ProofOptions = ProofTargets & {

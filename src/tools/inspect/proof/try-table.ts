@@ -1,50 +1,12 @@
 import type { Dialect } from '../../../core/database/dialect.ts'
-import type { Query } from '../../../core/database/statement.ts'
-import { quoted } from '../../../core/scope/leaf.ts'
 import type { Table } from '../../../core/scope/manifest.ts'
-import type { Catalog, Shape } from './catalog.ts'
-import { judge, type Judgement, type ProofRow, reasonOf, rowOf, together, type Trial } from './judge.ts'
+import type { Shape } from './catalog.ts'
+import { judge, type Judgement, type ProofRow, rowOf, together, type Trial } from './judge.ts'
 import type { NeverSet } from './never-set.ts'
-import { CannotPlant, type MadeRow, NOT_ALLOWED, Planter, relation, type Sentinels, triggerNote } from './plant.ts'
+import { hookOn, needs, type Privileges, privilegesOn, type TrySettings } from './permitted.ts'
+import { CannotPlant, type MadeRow, Planter, type Sentinels } from './plant.ts'
 import type { Asking, Stage } from './stage.ts'
 import { foreignRows, ownTry, type Scene, triesOf, type Try, type Verb, verbs } from './tries.ts'
-
-/** What all tables of one run have in common. */
-export type TrySettings = {
-  readonly dialect: Dialect
-  readonly catalog: Catalog
-  /** of the manifest, by `schema.table` */
-  readonly tables: ReadonlyMap<string, Table>
-  readonly withTriggers: boolean
-}
-
-type Privilege = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE'
-/** On some columns alone: what the proof sends names others, and its refusal says nothing. */
-type Held = boolean | 'on some columns'
-type Privileges = ReadonlyMap<Privilege, Held>
-
-/** What a verb needs; without it the statement is refused before a policy is asked. */
-const needs: Readonly<Record<Verb, readonly Privilege[]>> = {
-  SELECT: ['SELECT'],
-  'SELECT FOR UPDATE': ['SELECT', 'UPDATE'],
-  INSERT: ['INSERT'],
-  UPDATE: ['UPDATE'],
-  DELETE: ['DELETE'],
-  'ON CONFLICT DO UPDATE': ['INSERT', 'UPDATE'],
-  'ON CONFLICT DO NOTHING': ['INSERT'],
-  MOVE: ['UPDATE'],
-}
-/** Which triggers of the table itself a verb would run. */
-const events: Readonly<Record<Verb, readonly string[]>> = {
-  SELECT: [],
-  'SELECT FOR UPDATE': [],
-  INSERT: ['INSERT'],
-  UPDATE: ['UPDATE'],
-  DELETE: ['DELETE'],
-  'ON CONFLICT DO UPDATE': ['INSERT', 'UPDATE'],
-  'ON CONFLICT DO NOTHING': ['INSERT'],
-  MOVE: ['UPDATE'],
-}
 
 const callers = ['A', 'B', 'none'] as const
 /** What may be tried on rows that are somebody's: a wall that stands lets none of it happen. */
@@ -198,77 +160,6 @@ async function tryAs(
   const mine = ownRows ?? (caller === 'none' ? 0 : scene.there[caller])
   for (const one of triesOf(scene, verb, caller, mine)) judgements.push(await attempt(one))
   return { ...together(judgements), ...(ownRows === undefined ? {} : { own: ownRows }) }
-}
-
-/** Which privileges the app role has; one that is not told is tried like one that it has. */
-async function privilegesOn(stage: Stage, shape: Shape): Promise<Privileges> {
-  const found = new Map<Privilege, Held>()
-  const ask = async (asked: string, privilege: Privilege): Promise<boolean> => {
-    const text = `SELECT pg_catalog.${asked}($1::TEXT, $2::TEXT) AS may`
-    const outcome = await stage.attempt([{ statement: { name: '', text }, values: [relation(shape), privilege] }])
-    if (outcome.kind === 'done') return outcome.results[0]?.rows[0]?.['may'] === true
-    // not even the schema may be used
-    return outcome.error.sqlstate !== NOT_ALLOWED
-  }
-  for (const privilege of ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] as const) {
-    const whole = await ask('has_table_privilege', privilege)
-    const part = !whole && privilege !== 'DELETE' && (await ask('has_any_column_privilege', privilege))
-    found.set(privilege, part ? 'on some columns' : whole)
-  }
-  return found
-}
-
-/** The trigger that keeps a verb from being tried, as a sentence. */
-export function hookOn({ catalog, withTriggers }: TrySettings, shape: Shape, verb: Verb): string | undefined {
-  if (withTriggers) return undefined
-  const reached = verb === 'DELETE' || verb === 'MOVE' ? reachedBy(catalog, shape) : []
-  for (const each of [shape, ...reached]) {
-    const hook = each.hooks.find((one) => each !== shape || one.events.some((event) => events[verb].includes(event)))
-    if (hook !== undefined) return triggerNote(each.name, hook.name)
-  }
-  return undefined
-}
-
-/** Tables that a DELETE, or a change of the key, goes on to by foreign keys. */
-function reachedBy(catalog: Catalog, shape: Shape, seen = new Set<string>([shape.name])): Shape[] {
-  const children = [...catalog.values()].filter(
-    ({ name, references }) => !seen.has(name) && references.some((one) => one.target === shape.name && one.cascades),
-  )
-  for (const { name } of children) seen.add(name)
-  return children.flatMap((child) => [child, ...reachedBy(catalog, child, seen)])
-}
-
-/** A table that all tenants read has no rows of others; but nobody may write what all read (CWE-732). */
-export async function tryShared(stage: Stage, settings: TrySettings, shape: Shape): Promise<readonly ProofRow[]> {
-  await stage.asApp()
-  const privileges = await privilegesOn(stage, shape)
-  const rows: ProofRow[] = []
-  for (const verb of ['INSERT', 'UPDATE', 'DELETE'] as const) {
-    const hook = privileges.get(verb) === false ? undefined : hookOn(settings, shape, verb)
-    const base = { table: shape.name, verb, rows: 'none', trials: [] } as const
-    if (hook !== undefined) {
-      rows.push({ ...base, verdict: 'untried', why: hook })
-      continue
-    }
-    const outcome = await stage.attempt([sharedQuery(shape, verb)])
-    if (outcome.kind === 'done')
-      rows.push({ ...base, verdict: 'refuted', why: 'all tenants read it, and the app role may write it' })
-    else if (outcome.error.sqlstate === NOT_ALLOWED) rows.push({ ...base, verdict: 'proven', refusedFor: verb })
-    else rows.push({ ...base, verdict: 'untried', why: reasonOf(outcome.error) })
-  }
-  return rows
-}
-
-/** Touches no row: the privilege is asked for all the same. */
-function sharedQuery(shape: Shape, verb: 'INSERT' | 'UPDATE' | 'DELETE'): Query {
-  const column = shape.columns.find(({ isIdentity }) => !isIdentity)
-  const name = quoted(column?.name ?? '')
-  const text = {
-    INSERT: `INSERT INTO ${relation(shape)} (${name}) SELECT NULL::${column?.type ?? 'TEXT'} WHERE false`,
-    UPDATE: `UPDATE ${relation(shape)} SET ${name} = NULL::${column?.type ?? 'TEXT'} WHERE false`,
-    DELETE: `DELETE FROM ${relation(shape)} WHERE false`,
-  }[verb]
-  return { statement: { name: '', text }, values: [] }
 }
 
 /**
