@@ -32,7 +32,7 @@ export type Proof = {
 }
 
 /** The service's tables under the same policy that no handler reaches: the app role must not, either. */
-export const guardedTables: readonly Table[] = ['memberships', 'invitations'].map((name) => ({
+export const guardedTables: readonly Table[] = ['memberships', 'invitations', 'idempotency_keys'].map((name) => ({
   schema: 'holdfast',
   name,
   resource: name,
