@@ -10,8 +10,8 @@ import { migrate } from '../src/core/database/migrate.ts'
 import { databaseGrants, type LoginRoleName, roleNames, roleStatements } from '../src/core/database/roles.ts'
 import { scramVerifier } from '../src/core/database/scram.ts'
 
-/** The databases the contract suite runs over. */
-export const backendNames = ['embedded', 'postgresql', 'cockroachdb'] as const
+/** The databases the contract suite runs over; the last two are the embedded one behind something. */
+export const backendNames = ['embedded', 'postgresql', 'cockroachdb', 'cockroachdb-standin', 'pgbouncer'] as const
 export type BackendName = (typeof backendNames)[number]
 export type TestRole = 'superuser' | 'migrator' | 'identity' | 'app'
 
@@ -19,33 +19,52 @@ export type TestRole = 'superuser' | 'migrator' | 'identity' | 'app'
 export type BackendSetup =
   | { readonly skipped: string }
   | {
+      /** As which database it answers. */
       readonly dialect: Dialect
+      /** The database itself, for making and looking. */
       readonly superuser: ConnectionAddress
+      /** Where roles sign in that do not go to the database itself. */
+      readonly via?: Readonly<Partial<Record<TestRole, { readonly host: string; readonly port: number }>>>
       readonly passwords: Record<Exclude<TestRole, 'superuser'>, string>
       /** A migrated database to copy; none where databases cannot be copied. */
       readonly template: string | undefined
     }
 
+/** One that is there. */
+export type ReadySetup = Exclude<BackendSetup, { skipped: string }>
 export type Backend = { readonly name: BackendName; readonly setup: BackendSetup; stop(): Promise<void> }
 
 /** Environment variables with a superuser's URL of an external database. Only ever a throw-away one: roles are made in it. */
 const urlVariables = { postgresql: 'HOLDFAST_TEST_DATABASE_URL', cockroachdb: 'HOLDFAST_TEST_COCKROACH_URL' } as const
 
+/**
+ * Makes a CockroachDB to try, as its image documents: without --insecure it makes certificates and a user who is admin,
+ * and passwords are asked for; with it there are none, and everybody is root.
+ */
+const cockroachHint = `docker run -d --name holdfast-cockroach -p 127.0.0.1:26257:26257 -e COCKROACH_USER=tester -e COCKROACH_PASSWORD=throw-away cockroachdb/cockroach:v25.4.11 start-single-node && until docker exec holdfast-cockroach test -e init_success; do sleep 1; done && docker cp holdfast-cockroach:/cockroach/certs/ca.crt /tmp/holdfast-cockroach.crt && export ${urlVariables.cockroachdb}='postgresql://tester:throw-away@127.0.0.1:26257/defaultdb?sslmode=verify-full&sslrootcert=/tmp/holdfast-cockroach.crt'`
+
+/**
+ * Starts what a whole run shares: the embedded one, and the external ones that were named. Others are made where a test
+ * asks for them: `local-backends.ts`.
+ */
 export async function startBackends(): Promise<Backend[]> {
-  const backends = [await attempt('embedded', startEmbeddedBackend)]
+  const embedded = await attempt('embedded', startEmbeddedBackend)
+  const backends = [embedded]
   for (const name of ['postgresql', 'cockroachdb'] as const) {
     const url = process.env[urlVariables[name]]
-    if (url !== undefined) backends.push(await attempt(name, () => startExternalBackend(name, url)))
-    else {
-      const skipped = `${urlVariables[name]} is not set`
-      backends.push({ name, setup: { skipped }, stop: async () => undefined })
-    }
+    if (url !== undefined) backends.push(await attempt(name, () => startExternalBackend(name, readTarget({ url }))))
   }
   return backends
 }
 
+/** Why an external one is not there, and what makes one. */
+export function missingReason(name: BackendName): string {
+  if (name === 'cockroachdb') return `${urlVariables.cockroachdb} is not set. To try it: ${cockroachHint}`
+  return 'it was not started'
+}
+
 /** A backend that does not start must not stop the tests that need none. */
-async function attempt(name: BackendName, start: () => Promise<Omit<Backend, 'name'>>): Promise<Backend> {
+export async function attempt(name: BackendName, start: () => Promise<Omit<Backend, 'name'>>): Promise<Backend> {
   try {
     return { name, ...(await start()) }
   } catch (error) {
@@ -82,8 +101,11 @@ async function startEmbeddedBackend(): Promise<Omit<Backend, 'name'>> {
   }
 }
 
-async function startExternalBackend(dialect: Dialect, url: string): Promise<Omit<Backend, 'name'>> {
-  const superuser = readTarget({ url })
+/** Makes roles and a migrated template on a server. */
+export async function startExternalBackend(
+  dialect: Dialect,
+  superuser: ConnectionAddress,
+): Promise<Omit<Backend, 'name'>> {
   const client = await connect(superuser)
   const created: string[] = []
   const template = `holdfast_template_${randomBytes(4).toString('hex')}`
@@ -139,7 +161,7 @@ export async function connect({ host, port, user, password, database, ssl }: Con
 }
 
 /** Makes a database like the template. */
-export async function makeDatabase(setup: Exclude<BackendSetup, { skipped: string }>, name: string): Promise<void> {
+export async function makeDatabase(setup: ReadySetup, name: string): Promise<void> {
   const client = await connect(setup.superuser)
   try {
     await client.query(`CREATE DATABASE ${name}${setup.template === undefined ? '' : ` TEMPLATE ${setup.template}`}`)

@@ -6,7 +6,16 @@ import type { Dialect } from '../src/core/database/dialect.ts'
 import { createPool } from '../src/core/database/pool.ts'
 import { type RoleGrants, seedRoles } from '../src/core/database/role-seed.ts'
 import type { Row } from '../src/core/database/statement.ts'
-import { type BackendName, backendNames, connect, makeDatabase, type TestRole } from './backends.ts'
+import {
+  type BackendName,
+  backendNames,
+  type BackendSetup,
+  connect,
+  makeDatabase,
+  missingReason,
+  type ReadySetup,
+  type TestRole,
+} from './backends.ts'
 
 /** A migrated database of its own for one test file. */
 export type TestDatabase = {
@@ -24,20 +33,26 @@ export type TestDatabase = {
  * Makes a fresh migrated database.
  *
  * @param o.roleGrants - role definitions to make current in it
- * @param o.backend - HOLDFAST_TEST_BACKEND if left out, and without that `embedded`
+ * @param o.backend - HOLDFAST_TEST_BACKEND if left out, and without that `embedded`; or one that the test has started
  */
 export async function createTestDatabase(
-  o: { roleGrants?: RoleGrants; backend?: BackendName } = {},
+  o: { roleGrants?: RoleGrants; backend?: BackendName | ReadySetup } = {},
 ): Promise<TestDatabase> {
-  const name = o.backend ?? chosenBackend()
-  const setup = inject('backends')[name]
-  if ('skipped' in setup) throw new Error(`The backend "${name}" is not there: ${setup.skipped}`)
+  const backend = o.backend ?? chosenBackend()
+  const setup = typeof backend === 'string' ? setupOf(backend) : backend
+  if ('skipped' in setup) throw new Error(`The backend is not there: ${setup.skipped}`)
   const database = `t_${randomBytes(6).toString('hex')}`
   await makeDatabase(setup, database)
   const target = (role: TestRole): ConnectionAddress =>
     role === 'superuser'
       ? { ...setup.superuser, database }
-      : { ...setup.superuser, user: `holdfast_${role}`, password: setup.passwords[role], database }
+      : {
+          ...setup.superuser,
+          ...setup.via?.[role],
+          user: `holdfast_${role}`,
+          password: setup.passwords[role],
+          database,
+        }
   if (o.roleGrants !== undefined) {
     const pool = await createPool({
       connection: target('migrator'),
@@ -66,11 +81,15 @@ export async function createTestDatabase(
       await (await client)?.end()
       const superuser = await connect(setup.superuser)
       await superuser.query(
-        `DROP DATABASE IF EXISTS ${database}${setup.dialect === 'postgresql' ? ' WITH (FORCE)' : ' CASCADE'}`,
+        `DROP DATABASE IF EXISTS ${database}${setup.template === undefined ? ' CASCADE' : ' WITH (FORCE)'}`,
       )
       await superuser.end()
     },
   }
+}
+
+function setupOf(name: BackendName): BackendSetup {
+  return inject('backends')[name] ?? { skipped: missingReason(name) }
 }
 
 /** The backend that all tests run on which name none: the whole suite runs on PostgreSQL 15, or on a cluster, by it. */
@@ -85,8 +104,10 @@ export function chosenBackend(): BackendName {
  * Which backends are there, and why others are not. A skip is loud; where HOLDFAST_REQUIRE, a list with commas, names the
  * backend, it is a failure.
  */
-export function backendState(name: BackendName): { readonly isThere: boolean; readonly why: string } {
-  const setup = inject('backends')[name]
+export function backendState(
+  name: BackendName,
+  setup: BackendSetup = setupOf(name),
+): { readonly isThere: boolean; readonly why: string } {
   if (!('skipped' in setup)) return { isThere: true, why: '' }
   if (process.env['HOLDFAST_REQUIRE']?.split(',').includes(name) === true)
     throw new Error(`The backend "${name}" is required: ${setup.skipped}`)

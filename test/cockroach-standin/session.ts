@@ -2,10 +2,16 @@ import type { Socket } from 'node:net'
 import { MessageReader } from '../wire-proxy.ts'
 import type { Faults } from './faults.ts'
 import { noticeState } from './install.ts'
-import { autocommitSetting, type Judged, judge, raiseText, type Refusal } from './statements.ts'
+import { type Judged, judge, ownName, raiseText, type Refusal } from './statements.ts'
 import * as wire from './wire.ts'
 
-export type SessionOptions = { readonly version: string; readonly cast: boolean; readonly faults: Faults }
+export type SessionOptions = {
+  readonly version: string
+  readonly cast: boolean
+  /** Settings that PostgreSQL does not have. */
+  readonly settings: Readonly<Record<string, string>>
+  readonly faults: Faults
+}
 
 type Message = { readonly type: string; readonly bytes: Buffer }
 
@@ -242,7 +248,11 @@ export class Session {
     if (type === 'S') return this.#showParameter(bytes)
     if (type !== 'Z') return void this.#out.push(bytes)
     this.#isReady = true
-    const text = `SELECT pg_catalog.set_config('standin.version', '${this.#o.version}', false), standin.set_config('${autocommitSetting}', COALESCE(NULLIF(pg_catalog.current_setting('${autocommitSetting}', true), ''), 'on'), false)`
+    const settings = Object.entries(this.#o.settings).map(
+      ([name, value]) =>
+        `standin.set_config('${ownName(name)}', COALESCE(NULLIF(pg_catalog.current_setting('${ownName(name)}', true), ''), '${value}'), false)`,
+    )
+    const text = `SELECT pg_catalog.set_config('standin.version', '${this.#o.version}', false), ${settings.join(', ')}`
     this.#sendHidden(
       Buffer.concat([
         wire.parse(own.explicit, markExplicit),
@@ -325,7 +335,7 @@ export class Session {
     if (fields.get('C') !== noticeState) return false
     const name = fields.get('M') ?? ''
     const value = fields.get('D') ?? ''
-    if (name === autocommitSetting) this.#commitsBeforeDdl = value !== 'off'
+    if (name === ownName('autocommit_before_ddl')) this.#commitsBeforeDdl = value !== 'off'
     this.#settings.push([name, value])
     return true
   }

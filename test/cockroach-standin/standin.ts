@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { ConnectionAddress } from '../../src/core/database/connection-target.ts'
 import { Faults } from './faults.ts'
 import { Session } from './session.ts'
+import { ownSettings } from './statements.ts'
 
 /** A PostgreSQL that answers as CockroachDB documents, where the README says so. It is not CockroachDB. */
 export type Standin = {
@@ -21,6 +22,8 @@ export type StandinOptions = {
   readonly version?: string
   /** Refuse placeholders that have no cast; on if left out. */
   readonly cast?: boolean
+  /** What roles bring; as documented for a role that brings nothing if left out. */
+  readonly settings?: Readonly<Record<string, string>>
   /** Listen on loopback and not on a Unix socket. */
   readonly tcp?: boolean
 }
@@ -32,7 +35,12 @@ const port = 5432
 export async function startStandin(to: ConnectionAddress, o: StandinOptions = {}): Promise<Standin> {
   const directory = mkdtempSync(join(tmpdir(), 'standin-'))
   const faults = new Faults()
-  const session = { version: o.version ?? supportedVersion, cast: o.cast ?? true, faults }
+  const session = {
+    version: o.version ?? supportedVersion,
+    cast: o.cast ?? true,
+    settings: { ...ownSettings, ...o.settings },
+    faults,
+  }
   const upstreams = new Set<Socket>()
   const clients = new Set<Socket>()
   const server = createServer({ allowHalfOpen: false }, (client) => {

@@ -31,8 +31,16 @@ const setting = /^\s*SET\s+(?:(LOCAL|SESSION)\s+)?([a-z_][\w.]*)\s*(?:=|\bTO\b)\
 const shown = /^\s*SHOW\s+(server_version|crdb_version)\s*;?\s*$/i
 /** A placeholder counts as cast where its type stands behind it or in a CAST. */
 const uncast = /(?<!\bCAST\s*\(\s*)\$(\d+)(?![\d]|\s*::)/i
-/** Our own name for a setting that PostgreSQL does not have. */
-export const autocommitSetting = 'standin.autocommit_before_ddl'
+/** Settings that PostgreSQL does not have, as a new session has them where its role says nothing. */
+export const ownSettings: Readonly<Record<string, string>> = {
+  autocommit_before_ddl: 'on',
+  default_transaction_use_follower_reads: 'off',
+  enable_durable_locking_for_serializable: 'off',
+  ssl: 'off',
+}
+/** The name that PostgreSQL takes for one of them. */
+export const ownName = (name: string): string => `standin.${name}`
+const ownNames = Object.keys(ownSettings).join('|')
 
 /** Calls that are answered by a function of the stand-in's own. */
 const replaced: readonly [RegExp, string][] = [
@@ -41,6 +49,7 @@ const replaced: readonly [RegExp, string][] = [
 ]
 /** Calls with a literal in them. */
 const replacedWhole: readonly [RegExp, string][] = [
+  [new RegExp(`\\bcurrent_setting\\s*\\(\\s*'(${ownNames})'`, 'gi'), "current_setting('standin.$1'"],
   [/(?:\bpg_catalog\.)?\bcurrent_setting\s*\(\s*'server_version'[^)]*\)/gi, "'13.0.0'::TEXT"],
   [/(?:\bpg_catalog\.)?\bcurrent_setting\s*\(\s*'server_version_num'[^)]*\)/gi, "'130000'::TEXT"],
 ]
@@ -54,7 +63,7 @@ export function judge(original: string, o: { readonly cast: boolean }): Judged {
   const refusal = refusals.find(([pattern]) => pattern.test(code))?.[1] ?? (o.cast ? refuseUncast(code) : undefined)
   if (refusal !== undefined) return { kind, original, text: original, refusal }
   if (kind === 'ddl')
-    return { kind, original, text: original.replace('SET autocommit_before_ddl', `SET ${autocommitSetting}`) }
+    return { kind, original, text: original.replace(new RegExp(`\\bSET (${ownNames})\\b`, 'i'), 'SET standin.$1') }
   const said = shown.exec(original)?.[1]?.toLowerCase()
   if (said !== undefined) {
     const value = said === 'server_version' ? "'13.0.0'" : 'standin.version()'
@@ -74,7 +83,7 @@ function refuseUncast(code: string): Refusal | undefined {
 }
 
 function setText(name: string, value: string, isLocal: boolean): string {
-  const known = name.toLowerCase() === 'autocommit_before_ddl' ? autocommitSetting : name
+  const known = Object.hasOwn(ownSettings, name.toLowerCase()) ? ownName(name.toLowerCase()) : name
   const literal = value.startsWith("'") ? value : `'${value}'`
   return `DO $standin$ BEGIN PERFORM standin.set_config('${known}', ${literal}, ${isLocal}); END $standin$`
 }

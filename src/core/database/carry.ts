@@ -49,12 +49,13 @@ export const carryFlight: Carry = async (connection, load) => {
       surprise: failure === undefined ? surpriseOf(load, tags, status) : undefined,
     }
   }
-  const queries = [...load.queries]
-  const before = load.opening === undefined ? 0 : 1
-  if (before === 1 && load.opening !== undefined) queries.unshift({ statement: load.opening, values: [] })
+  const opening = openingOf(connection, load)
+  const before = opening.length
+  const queries = [...opening, ...load.queries]
   if (load.commit) queries.push({ statement: commitStatement, values: [] })
   const end = await connection.fly(queries)
-  const failure = end.failure === undefined ? undefined : { ...end.failure, index: end.failure.index - before }
+  const failure =
+    end.failure === undefined ? undefined : { ...end.failure, index: Math.max(end.failure.index - before, -1) }
   if ('cause' in end) return { ...end, failure }
   const count = load.queries.length
   return {
@@ -64,6 +65,13 @@ export const carryFlight: Carry = async (connection, load) => {
     failure,
     surprise: failure === undefined ? surpriseOf(load, end.tags.slice(before), end.status) : undefined,
   }
+}
+
+/** What opens a transaction: BEGIN, and behind a pooler the settings that a session of our own would have. */
+export function openingOf({ pooler }: Connection, { opening }: Load): Query[] {
+  if (opening === undefined) return []
+  const statements = pooler === undefined ? [opening] : [opening, pooler.pin]
+  return statements.map((statement) => ({ statement, values: [] }))
 }
 
 /** Does what the tags say differ from what was asked? */

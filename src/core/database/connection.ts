@@ -5,6 +5,7 @@ import { assertSendable, encodeValues } from './encoder.ts'
 import { DatabaseError } from './errors.ts'
 import { Flight, type FlightEnd, type FlightStep, type TransactionStatus } from './flight.ts'
 import { KnownStatements } from './known-statements.ts'
+import { inspectPooler, isPooled, type Pooler, refusesSettings } from './pooler.ts'
 import type { RoleName } from './roles.ts'
 import {
   type SessionTimes,
@@ -15,7 +16,7 @@ import {
   watchClientText,
   startupOptions,
 } from './startup.ts'
-import type { Query } from './statement.ts'
+import type { Query, Statement } from './statement.ts'
 
 /** Rows of one answer: a page has some hundreds, and every row is an object in memory (CWE-770). */
 const defaultMaxRows = 10_000
@@ -59,15 +60,20 @@ export class Connection {
   /** Set by the pool: up to which change of the schema its prepared statements are good. */
   epoch = 0
   readonly dialect: Dialect
+  /** What stands between, if anything does. */
+  readonly pooler: Pooler | undefined
+  #keepsNames: boolean
 
   private constructor(
     client: pg.Client,
-    dialect: Dialect,
+    { dialect, pooler }: { readonly dialect: Dialect; readonly pooler: Pooler | undefined },
     o: ConnectionOptions,
     onEnd: (connection: Connection) => void,
   ) {
     this.#client = client
     this.dialect = dialect
+    this.pooler = pooler
+    this.#keepsNames = pooler?.keepsNames ?? true
     this.maxRows = o.maxRows ?? defaultMaxRows
     this.#maxAnswerBytes = o.maxAnswerBytes ?? defaultMaxAnswerBytes
     this.#statements = new KnownStatements(o.statementLimit)
@@ -89,6 +95,19 @@ export class Connection {
    * @throws DatabaseError `database_unavailable`, `database_unsupported`, `startup_invariant`
    */
   static async open(o: ConnectionOptions, onEnd: (connection: Connection) => void): Promise<Connection> {
+    try {
+      return await Connection.#open(o, onEnd, true)
+    } catch (error) {
+      if (!refusesSettings((error as Error).cause)) throw error
+      return Connection.#open(o, onEnd, false)
+    }
+  }
+
+  static async #open(
+    o: ConnectionOptions,
+    onEnd: (connection: Connection) => void,
+    hasSettings: boolean,
+  ): Promise<Connection> {
     const { host, port, user, password, database, ssl } = o.address
     const client = new pg.Client({
       host,
@@ -103,7 +122,7 @@ export class Connection {
       application_name: o.applicationName,
       connectionTimeoutMillis: o.connectTimeoutMs,
       keepAlive: true,
-      options: startupOptions(o),
+      ...(hasSettings ? { options: startupOptions(o) } : {}),
     })
     // Without a listener an error between here and the constructor would end the process.
     const ignore = (): void => undefined
@@ -112,6 +131,10 @@ export class Connection {
       await client.connect()
       const { rows } = await client.query<Record<string, unknown>>(startupCheck)
       const [row = {}] = rows
+      if (isPooled(client, row)) {
+        const pooler = await inspectPooler(client, o, ssl !== undefined)
+        return new Connection(client, { dialect: 'postgresql', pooler }, o, onEnd)
+      }
       const version = judgeStartup(row, ssl !== undefined)
       if (hasLateSettings(version.dialect) && row[policyFirst.name] !== policyFirst.value) {
         await client.query(policyFirstText)
@@ -119,12 +142,17 @@ export class Connection {
       // where the system cannot tell, it is as it was
       if (hasLateSettings(version.dialect)) await client.query(watchClientText).catch(ignore)
       if (o.role !== undefined) await client.query(`SET ROLE ${o.role}`)
-      return new Connection(client, version.dialect, o, onEnd)
+      return new Connection(client, { dialect: version.dialect, pooler: undefined }, o, onEnd)
     } catch (error) {
       void client.end().catch(ignore)
       if (error instanceof DatabaseError) throw error
       throw new DatabaseError('database_unavailable', undefined, error)
     }
+  }
+
+  /** A statement as it is sent: without its name where names are not kept. */
+  asSent(statement: Statement): Statement {
+    return this.#keepsNames ? statement : { name: '', text: statement.text }
   }
 
   /** The session's own client, for the sequential path. */
@@ -153,8 +181,12 @@ export class Connection {
     return this.#ended === undefined
   }
 
-  /** Forgets all prepared names: a schema change made their result types stale. */
+  /**
+   * Forgets all prepared names: a schema change made their result types stale. A pooler that keeps track of names goes on
+   * with what it has once prepared of a text, so from then on there are none.
+   */
   forgetStatements(): void {
+    if (this.pooler !== undefined) this.#keepsNames = false
     this.#statements.forgetAll()
   }
 
@@ -214,7 +246,8 @@ export class Connection {
 
   #prepare(queries: readonly Query[]): FlightStep[] {
     const fresh = new Map<string, string>()
-    return queries.map(({ statement, values, reading }) => {
+    return queries.map(({ statement: asked, values, reading }) => {
+      const statement = this.asSent(asked)
       assertSendable(statement)
       const wire = encodeValues(values)
       if (statement.name === '')

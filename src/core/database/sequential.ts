@@ -1,5 +1,5 @@
 import type { QueryConfig } from 'pg'
-import { type Carry, type LoadEnd, commitStatement, rollbackStatement, surpriseOf } from './carry.ts'
+import { type Carry, type LoadEnd, commitStatement, openingOf, rollbackStatement, surpriseOf } from './carry.ts'
 import type { Connection, FlightLoss } from './connection.ts'
 import { assertSendable, encodeValues } from './encoder.ts'
 import { readReport, type WireError } from './errors.ts'
@@ -23,7 +23,7 @@ export const carrySequentially: Carry = async (connection, load) => {
   let excess: number | undefined
   connection.countAnswer()
   try {
-    if (load.opening !== undefined) await run(connection, { statement: load.opening, values: [] })
+    for (const query of openingOf(connection, load)) await run(connection, query)
     for (const query of load.queries) {
       index++
       const { result, tag } = await run(connection, query)
@@ -42,8 +42,9 @@ export const carrySequentially: Carry = async (connection, load) => {
 
 async function run(
   connection: Connection,
-  { statement: { name, text }, values, reading = {} }: Query,
+  { statement, values, reading = {} }: Query,
 ): Promise<{ result: Result; tag: string }> {
+  const { name, text } = connection.asSent(statement)
   const answer = await connection.client.query<Row>({
     name,
     text,

@@ -38,16 +38,33 @@ export const policyFirstText = `SELECT pg_catalog.set_config('${policyFirst.name
  */
 export const watchClientText = `SELECT pg_catalog.set_config('client_connection_check_interval', '1000', false)`
 
+function startupSettings(times: SessionTimes): (readonly [name: string, value: string])[] {
+  return [
+    ...Object.entries(pinned).map(([name, { start }]) => [name, start] as const),
+    ['statement_timeout', String(times.statementTimeoutMs)],
+    ['idle_in_transaction_session_timeout', String(times.idleInTransactionTimeoutMs)],
+  ]
+}
+
 /** The `options` field of the start-up packet. */
 export function startupOptions(times: SessionTimes): string {
-  const all = Object.entries(pinned).map(([name, { start }]): [string, string] => [name, start])
-  all.push(['statement_timeout', String(times.statementTimeoutMs)])
-  all.push(['idle_in_transaction_session_timeout', String(times.idleInTransactionTimeoutMs)])
-  return all.map(([name, value]) => `-c ${name}=${value}`).join(' ')
+  return startupSettings(times)
+    .map(([name, value]) => `-c ${name}=${value}`)
+    .join(' ')
+}
+
+/**
+ * The same settings for one transaction, {@link policyFirst} with them: behind a pooler no session is ours, and what others
+ * left in it must not reach us. One statement without a literal that quoting could change; fails as a whole.
+ */
+export function pinText(times: SessionTimes): string {
+  const all = [...startupSettings(times), [policyFirst.name, policyFirst.value] as const]
+  const calls = all.map(([name, value]) => `pg_catalog.set_config('${name}', '${value}', true)`)
+  return `SELECT pg_catalog.num_nonnulls(${calls.join(', ')}) AS pinned`
 }
 
 /** Asks a new session what it is and whether the settings arrived: a proxy in between may drop them. */
-export const startupCheck = `SELECT pg_catalog.version() AS version, pg_catalog.current_setting('server_version_num') AS version_number, session_user AS login, ${Object.keys(
+export const startupCheck = `SELECT pg_catalog.version() AS version, pg_catalog.pg_backend_pid() AS pid, pg_catalog.current_setting('server_version_num') AS version_number, session_user AS login, ${Object.keys(
   pinned,
 )
   .map((name) => `pg_catalog.current_setting('${name}') AS "${name}"`)

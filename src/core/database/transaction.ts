@@ -266,7 +266,8 @@ export class PooledTransaction implements Transaction {
       isFirst &&
       commit &&
       (this.#options.isolation ?? 'serializable') === 'serializable' &&
-      hasImplicitTransaction(this.#host.dialect)
+      hasImplicitTransaction(this.#host.dialect) &&
+      this.#connection.pooler === undefined
     const opening = isFirst ? openingOf(this.#options) : undefined
     return { opening, queries, commit, implicit }
   }

@@ -1,0 +1,4 @@
+import { contractOnLocal } from './contract-local.ts'
+import { plainVariants } from './contract.ts'
+
+await contractOnLocal('cockroachdb-standin', plainVariants)
