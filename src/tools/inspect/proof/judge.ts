@@ -81,7 +81,7 @@ export function together(judgements: readonly Judgement[]): Judgement {
   const [most] = reached.toSorted((a, b) => b.foreign - a.foreign)
   if (most !== undefined && most.foreign > 0) return most
   const untried = judgements.find((one) => 'untried' in one)
-  return untried ?? most ?? { untried: 'there is no statement for it' }
+  return untried ?? most ?? { untried: 'the table has no key that ON CONFLICT could name' }
 }
 
 /** The verdict over all callers. A session that never set anything counts where it reached something. */

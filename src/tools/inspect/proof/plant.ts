@@ -34,23 +34,34 @@ export const NOT_ALLOWED = '42501'
 const generations = { A: [0], B: [0, 1] } as const
 const spareGeneration = 2
 
+/** What a planter goes by. */
+type PlanterSettings = {
+  readonly catalog: Catalog
+  /** of the manifest, by `schema.table` */
+  readonly tables: ReadonlyMap<string, Table>
+  readonly withTriggers: boolean
+}
+
 /** Makes rows, parents first, in the transaction of a stage. */
 export class Planter {
   readonly #stage: Stage
   readonly #catalog: Catalog
   readonly #tables: ReadonlyMap<string, Table>
   readonly #withTriggers: boolean
+  readonly #areTwins: boolean
   readonly #planted = new Map<string, MadeRow>()
   readonly #users = new Map<string, string>()
   /** the tenants by the type of their ids: one stage has one pair */
   readonly #tenants = new Map<string, Sentinels['tenants']>()
   #user = ''
 
-  constructor(stage: Stage, catalog: Catalog, tables: ReadonlyMap<string, Table>, withTriggers: boolean) {
+  /** @param areTwins - tenants whose ids are text differ in capitals alone, so that a collation to which they are one shows */
+  constructor(stage: Stage, { catalog, tables, withTriggers }: PlanterSettings, areTwins: boolean) {
     this.#stage = stage
     this.#catalog = catalog
     this.#tables = tables
     this.#withTriggers = withTriggers
+    this.#areTwins = areTwins
   }
 
   /**
@@ -60,8 +71,7 @@ export class Planter {
   async sentinels(table: Table): Promise<Sentinels> {
     const name = `${table.schema}.${table.name}`
     const type = table.columns[table.tenant ?? '']?.type ?? 'uuid'
-    const tenants = this.#tenants.get(type) ?? { A: newKey(type), B: newKey(type) }
-    this.#tenants.set(type, tenants)
+    const tenants = this.#tenantsOf(type)
     this.#user = this.#userOf(table, 0)
     const rows: { A: MadeRow[]; B: MadeRow[] } = { A: [], B: [] }
     for (const each of ['A', 'B'] as const) {
@@ -176,6 +186,14 @@ export class Planter {
     if (shape === undefined) throw new CannotPlant(`${name} is not there`)
     if (shape.kind !== 'r' && shape.kind !== 'p') throw new CannotPlant(`${name} is no table`)
     return shape
+  }
+
+  #tenantsOf(type: string): Sentinels['tenants'] {
+    const A = newKey(type)
+    const made = { A, B: this.#areTwins && type === 'text' ? A.toUpperCase() : newKey(type) }
+    const tenants = this.#tenants.get(type) ?? made
+    this.#tenants.set(type, tenants)
+    return tenants
   }
 
   /** One user is in both tenants, so that a policy that goes by the user alone shows. */

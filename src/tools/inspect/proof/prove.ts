@@ -1,25 +1,24 @@
 import { DatabaseError, StatementError } from '../../../core/database/errors.ts'
 import type { Table } from '../../../core/scope/manifest.ts'
 import { type Catalog, readCatalog, type Shape } from './catalog.ts'
-import type { ProofRow } from './judge.ts'
+import { type ProofRow, reasonOf } from './judge.ts'
 import { readExisting, type Existing } from './existing.ts'
 import type { Finding } from '../finding.ts'
 import { neverSet, type NeverSet } from './never-set.ts'
 import { proofFindings } from './proof-findings.ts'
-import { openTheatre, type ProofTargets, Stage, type Standing, type Theatre } from './stage.ts'
+import { openTheatre, type ProofTargets, type ProofTimes, Stage, type Standing, type Theatre } from './stage.ts'
 import type { TrySettings } from './permitted.ts'
 import { tryShared } from './try-shared.ts'
 import { tryTable, tryView, untried } from './try-table.ts'
 
 /** What is proven, where, and how. */
-export type ProofOptions = ProofTargets & {
-  /** those of the manifest, and {@link guardedTables} */
-  readonly tables: readonly Table[]
-  /** also writes to tables with triggers of their own, which may reach outside the database */
-  readonly withTriggers?: boolean
-  /** how long a lock is waited for, in milliseconds; 1,000 if left out */
-  readonly lockTimeoutMs?: number
-}
+export type ProofOptions = ProofTargets &
+  ProofTimes & {
+    /** those of the manifest, and {@link guardedTables} */
+    readonly tables: readonly Table[]
+    /** also writes to tables with triggers of their own, which may reach outside the database */
+    readonly withTriggers?: boolean
+  }
 
 /** What the second wall did. */
 export type Proof = {
@@ -50,7 +49,7 @@ const mostRuns = 3
  * @throws DatabaseError when the database is not there, or says what no database should
  */
 export async function prove(o: ProofOptions): Promise<Proof> {
-  const theatre = await openTheatre(o, o.lockTimeoutMs)
+  const theatre = await openTheatre(o, o)
   try {
     const catalog = await onStage(theatre, (stage) => readCatalog(stage, theatre.pool.dialect))
     const settings: TrySettings = {
@@ -63,11 +62,13 @@ export async function prove(o: ProofOptions): Promise<Proof> {
     const before = new Map<string, NeverSet>()
     for (const table of o.tables) {
       const shape = shapeOf(catalog, table)
-      if (shape !== undefined && table.tenant !== undefined)
-        before.set(shape.name, await onStage(theatre, (stage) => neverSet(stage, settings, table, shape)))
+      if (shape === undefined || table.tenant === undefined) continue
+      const reached = await unlessRefused(() => onStage(theatre, (stage) => neverSet(stage, settings, table, shape)))
+      if (typeof reached !== 'string') before.set(shape.name, reached)
     }
     const role = await onStage(theatre, (stage) => stage.asApp())
-    const existing = await onStage(theatre, (stage) => readExisting(stage, settings, o.tables))
+    const found = await unlessRefused(() => onStage(theatre, (stage) => readExisting(stage, settings, o.tables)))
+    const existing: Existing = typeof found === 'string' ? new Map() : found
     const rows: ProofRow[] = []
     for (const table of o.tables) rows.push(...(await one(theatre, settings, table, before, existing)))
     return {
@@ -94,8 +95,8 @@ async function one(
   if (shape === undefined) return untried(name, 'the database has no such table')
   if (table.through !== undefined)
     return untried(name, 'it has one wall, by the manifest (`through`): there is no second to try')
-  try {
-    return await onStage(theatre, (stage) =>
+  const tried = await unlessRefused(() =>
+    onStage(theatre, (stage) =>
       table.tenant === undefined
         ? tryShared(stage, settings, shape)
         : (table.view === true ? tryView : tryTable)(
@@ -106,9 +107,18 @@ async function one(
             before.get(name),
             existing.get(name) ?? [],
           ),
-    )
+    ),
+  )
+  return typeof tried === 'string' ? untried(name, tried) : tried
+}
+
+/** The answer; or, where the database refused a statement outside of any try, or time ran out, why there is none. */
+async function unlessRefused<T extends object>(play: () => Promise<T>): Promise<T | string> {
+  try {
+    return await play()
   } catch (error) {
-    if (error instanceof StatementError) return untried(name, `the database refused it with SQLSTATE ${error.sqlstate}`)
+    if (error instanceof StatementError) return reasonOf(error)
+    if (error instanceof DatabaseError && error.code === 'transaction_timeout') return 'the table took too long'
     throw error
   }
 }

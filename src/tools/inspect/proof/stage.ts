@@ -26,10 +26,18 @@ export type AppRole = {
 /** Where the database is: the app role's address, the migrator's, or both. */
 export type ProofTargets = { readonly app?: ConnectionTarget; readonly migrator?: ConnectionTarget }
 
+/** How long things may take, in milliseconds. */
+export type ProofTimes = {
+  /** waiting for a lock; 1,000 if left out */
+  readonly lockTimeoutMs?: number
+  /** one table's transaction; 20,000 if left out */
+  readonly tableTimeoutMs?: number
+}
+
 /** The database cancels a statement of the proof after this long, in milliseconds: a hole shows in its first rows. */
 const statementTimeoutMs = 2_000
 /** One table's transaction lives at most so long, in milliseconds: its locks are held no longer. */
-const transactionTimeoutMs = 20_000
+const usualTableTimeoutMs = 20_000
 /** A lock that others hold is waited for so long, in milliseconds; longer would queue them up behind the proof. */
 const usualLockTimeoutMs = 1_000
 /** Rows of the catalog that are read at most: some thousand tables. */
@@ -46,10 +54,10 @@ export const MEMBERSHIP = 'GRANT holdfast_app TO holdfast_migrator'
  */
 export async function openTheatre(
   { app, migrator }: ProofTargets,
-  lockTimeoutMs = usualLockTimeoutMs,
+  { lockTimeoutMs = usualLockTimeoutMs, tableTimeoutMs = usualTableTimeoutMs }: ProofTimes = {},
 ): Promise<Theatre> {
   if (migrator !== undefined) {
-    const pool = await open(migrator)
+    const pool = await open(migrator, tableTimeoutMs)
     if (await mayBeApp(pool)) return { pool, standing: 'SET ROLE', note: undefined, lockTimeoutMs }
     await pool.close()
     if (app === undefined)
@@ -63,10 +71,10 @@ export async function openTheatre(
     migrator === undefined
       ? 'signed in as the app role alone: it plants only what it may insert itself. With the migrator’s address the proof plants the rest.'
       : `the migrator may not become holdfast_app, so the app role planted what it may insert itself. To try the rest: ${MEMBERSHIP}`
-  return { pool: await open(app), standing: 'signed in', note, lockTimeoutMs }
+  return { pool: await open(app, tableTimeoutMs), standing: 'signed in', note, lockTimeoutMs }
 }
 
-function open(connection: ConnectionTarget): Promise<Pool> {
+function open(connection: ConnectionTarget, transactionTimeoutMs: number): Promise<Pool> {
   return createPool({
     connection,
     size: 1,

@@ -70,7 +70,7 @@ export function triesOf(scene: Scene, verb: Verb, caller: Caller, own: number): 
     case 'SELECT FOR UPDATE':
       return [{ query: locking(scene, othersOf(caller)), count: number }]
     case 'INSERT':
-      return [judged(insertQuery(scene.shape, scene.sentinels.spare[othersOf(caller).at(-1) ?? 'B']))]
+      return inserting(scene, scene.sentinels.spare[othersOf(caller).at(-1) ?? 'B'])
     case 'UPDATE':
       return [...keyed(scene, caller, updating(scene)), ...bareOf(scene, updating(scene), own)]
     case 'DELETE':
@@ -84,6 +84,13 @@ export function triesOf(scene: Scene, verb: Verb, caller: Caller, own: number): 
     default:
       return verb satisfies never
   }
+}
+
+/** Another tenant's row; and one of no tenant, where the column takes it: a policy may show that to all. */
+function inserting({ shape, tenant }: Scene, row: MadeRow): Try[] {
+  const isNullable = shape.columns.find(({ name }) => name === tenant.column)?.notNull === false
+  const rows = isNullable ? [row, new Map([...row, [tenant.column, null]])] : [row]
+  return rows.map((one) => judged(insertQuery(shape, one)))
 }
 
 /** Rows that are somebody's are named, so that the caller's own stay out of it. */
@@ -119,7 +126,7 @@ export function ownTry(scene: Scene, verb: Verb, side: Side): Try | undefined {
 
 /** Everything that is not the tenant's, or everything; counted up to the bound. */
 function seeing(shape: Shape, tenant: Scene['tenant'], mine: string | undefined): Try {
-  const condition = mine === undefined ? '' : ` WHERE t.${quoted(tenant.column)} IS DISTINCT FROM $1::${tenant.type}`
+  const condition = mine === undefined ? '' : ` WHERE ${exact(tenant, '')} IS DISTINCT FROM ${exact(tenant, '$1')}`
   const text = `SELECT count(*)::INT8 AS n FROM (SELECT 1 AS one FROM ${relation(shape)} AS t${condition} LIMIT ${MOST_ROWS + 1}) AS x`
   return { query: { statement: { name: '', text }, values: mine === undefined ? [] : [mine] }, count: number }
 }
@@ -130,7 +137,7 @@ export function neverSetTries(scene: Scene, verb: Verb): readonly Try[] {
     case 'SELECT':
       return [seeing(scene.shape, scene.tenant, undefined)]
     case 'INSERT':
-      return [judged(insertQuery(scene.shape, scene.sentinels.spare.B))]
+      return inserting(scene, scene.sentinels.spare.B)
     case 'UPDATE':
       return [bare(updating(scene), 0)]
     case 'DELETE':
@@ -158,6 +165,12 @@ function counted(scene: Scene, sides: readonly Side[], lock: string): Query {
   return { statement: { name: '', text }, values }
 }
 
+/** The tenant column, or a parameter, as it is told apart: a text by its bytes, whatever its collation takes for one. */
+function exact({ column, type }: Scene['tenant'], parameter: string): string {
+  const value = parameter === '' ? `t.${quoted(column)}` : `${parameter}::${type}`
+  return type === 'text' ? `pg_catalog.convert_to(${value}, 'UTF8')` : value
+}
+
 type Draft = { readonly text: string; readonly values: readonly unknown[] }
 
 /** Sets a column to what it has in a planted row already: nothing that a CHECK could mind. */
@@ -181,9 +194,14 @@ function deleting({ shape }: Scene): Draft {
 }
 
 function where({ text, values }: Draft, { tenant, sentinels }: Scene, sides: readonly Side[]): Query {
-  const slots = sides.map((_, index) => `$${values.length + index + 1}::${tenant.type}`)
+  const numbers = sides.map((_, index) => `$${values.length + index + 1}`)
+  const slots = numbers.map((number) => `${number}::${tenant.type}`)
+  const precisely =
+    tenant.type === 'text'
+      ? ` AND ${exact(tenant, '')} IN (${numbers.map((number) => exact(tenant, number)).join(', ')})`
+      : ''
   return {
-    statement: { name: '', text: `${text} WHERE t.${quoted(tenant.column)} IN (${slots.join(', ')})` },
+    statement: { name: '', text: `${text} WHERE t.${quoted(tenant.column)} IN (${slots.join(', ')})${precisely}` },
     values: [...values, ...sides.map((side) => sentinels.tenants[side])],
   }
 }

@@ -48,19 +48,20 @@ export async function tryTable(
 }
 
 /** Rows of new tenants; where none can be made, the reason. */
-async function plant(
-  stage: Stage,
-  { catalog, tables, withTriggers }: TrySettings,
-  table: Table,
-): Promise<Scene | CannotPlant> {
+async function plant(stage: Stage, settings: TrySettings, table: Table): Promise<Scene | CannotPlant> {
   await stage.asPlanter()
-  const planter = new Planter(stage, catalog, tables, withTriggers)
-  try {
-    return planted(await planter.sentinels(table), catalog.get(`${table.schema}.${table.name}`) as Shape, table)
-  } catch (error) {
-    if (error instanceof CannotPlant) return error
-    throw error
+  let problem: CannotPlant | undefined
+  // where ids must be in small letters, say, tenants are no twins
+  for (const areTwins of tenantOf(table).type === 'text' ? [true, false] : [false]) {
+    try {
+      const sentinels = await new Planter(stage, settings, areTwins).sentinels(table)
+      return planted(sentinels, settings.catalog.get(`${table.schema}.${table.name}`) as Shape, table)
+    } catch (error) {
+      if (!(error instanceof CannotPlant)) throw error
+      problem = error
+    }
   }
+  return problem as CannotPlant
 }
 
 function planted(sentinels: Sentinels, shape: Shape, table: Table): Scene {
@@ -174,7 +175,7 @@ export async function tryView(
   existing: readonly TenantRows[],
 ): Promise<readonly ProofRow[]> {
   await stage.asPlanter()
-  const planter = new Planter(stage, settings.catalog, settings.tables, settings.withTriggers)
+  const planter = new Planter(stage, settings, false)
   let sentinels: Sentinels | undefined
   for (const base of settings.tables.values()) {
     if (base.tenant === undefined || base.view === true) continue

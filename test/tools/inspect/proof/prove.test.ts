@@ -404,6 +404,60 @@ describe('triggers', () => {
   })
 })
 
+describe('a tenant column', () => {
+  it('of text, to whose collation capitals are small letters, shows', async () => {
+    const text = (more: string): string => `tenant_id TEXT ${more} NOT NULL, created_by UUID NOT NULL`
+    const open = [
+      `ALTER TABLE app.cased OWNER TO holdfast_owner`,
+      'ALTER TABLE app.cased ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY',
+      `CREATE POLICY p ON app.cased USING (tenant_id = NULLIF(current_setting('holdfast.tenant_id', true), ''))`,
+      'GRANT SELECT, INSERT, UPDATE, DELETE ON app.cased TO holdfast_app',
+    ]
+    const table = own('cased', { columns: { tenant_id: { type: 'text' }, created_by: { type: 'uuid' } } })
+    const tried = (columns: string): Promise<Proof> =>
+      withTable('cased', [`CREATE TABLE app.cased (${columns})`, ...open], () => run([table]))
+    await database.owner(`CREATE COLLATION app.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`)
+    try {
+      expect(refuted(await tried(text('COLLATE app.ci')))).toEqual([
+        'SELECT A 2/2',
+        'SELECT FOR UPDATE A 2/2',
+        'INSERT A 1/1',
+        'UPDATE A 2/2',
+        'DELETE A 2/2',
+        'ON CONFLICT DO NOTHING A 1/2',
+        'MOVE A 3/2',
+      ])
+    } finally {
+      await database.owner('DROP COLLATION app.ci')
+    }
+    expect(verdicts(await tried(text('COLLATE "C"')))).toEqual(['proven'])
+    expect(verdicts(await tried(text('CHECK (tenant_id = lower(tenant_id))')))).toEqual(['proven'])
+  })
+
+  it('that may be empty takes no row of nobody', async () => {
+    const make = [
+      `CREATE TABLE app.empty (tenant_id UUID, created_by UUID NOT NULL, id UUID PRIMARY KEY)`,
+      ...wall('empty'),
+    ]
+    expect(verdicts(await withTable('empty', make, () => run([own('empty')])))).toEqual(['proven'])
+    const hole = [...make, 'CREATE POLICY n ON app.empty FOR INSERT WITH CHECK (tenant_id IS NULL)']
+    expect(refuted(await withTable('empty', hole, () => run([own('empty')])))).toEqual(['INSERT A 1/1'])
+  })
+})
+
+it('a policy that takes its time leaves its table untried, and the others are tried', async () => {
+  const slow = [
+    `CREATE TABLE app.slow (${keys})`,
+    ...wall('slow'),
+    'CREATE POLICY nap ON app.slow AS RESTRICTIVE USING (pg_catalog.pg_sleep(0.1) IS NOT NULL)',
+  ]
+  const proof = await withTable('slow', slow, () =>
+    run([own('slow'), ...tablesOf('payments', 'invoices', 'customers')], { tableTimeoutMs: 1_000 }),
+  )
+  const of = (name: string): string[] => verdicts({ ...proof, rows: proof.rows.filter(({ table }) => table === name) })
+  expect(of('app.slow')).toEqual(['untried the table took too long'])
+})
+
 it('a table that all read is written by nobody', async () => {
   const shared: Table = {
     schema: 'app',
