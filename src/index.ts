@@ -40,6 +40,13 @@ export {
   type Unit,
   type UnitRequest,
 } from './core/guard/guard.ts'
+export {
+  type KeptAnswer,
+  KeyRefusal,
+  type KeyRefusalReason,
+  type Once,
+  Repeated,
+} from './core/guard/idempotency.ts'
 export type { QueryConfig, RunStatement, ScopedDatabase, Statementlike, Task } from './core/guard/scoped-database.ts'
 export { body, caller, param, query, type Sql, sql, type ValueSource } from './core/guard/sql.ts'
 export {

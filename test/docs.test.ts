@@ -15,6 +15,7 @@ it.each([
   ['docs/testing.md', 'expectIsolated'],
   ['docs/orm.md', 'drizzleOf'],
   ['docs/streaming.md', 'rowsOf'],
+  ['docs/idempotency.md', 'paymentRoutes'],
 ])('the examples of %s compile', (page, part) => {
   const examples = [...readFileSync(join(root, page), 'utf8').matchAll(/```ts\n([\s\S]*?)```/g)].map(
     ([, text = '']) => text,

@@ -20,6 +20,11 @@ const runs: Readonly<Record<string, LongRun>> = {
     environment: { HOLDFAST_KILLS: '20' },
     what: '20 times SIGKILL amid writes; every acknowledged write is there, none by half',
   },
+  repeats: {
+    file: 'test/proofs/idempotency.test.ts',
+    environment: { HOLDFAST_REPEATS: '5000' },
+    what: '5,000 writes under a key each, by two processes whose connections are cut: none twice, none acknowledged lost',
+  },
   mutants: {
     file: 'test/core/scope/prover/mutants.test.ts',
     environment: { HOLDFAST_MUTANTS: '60000' },

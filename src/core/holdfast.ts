@@ -32,6 +32,8 @@ export type HoldfastConfig<M extends Manifest = Manifest> = {
   readonly onError?: (error: unknown) => void
   /** What streams may take. Their connections come on top of the pool's, and only with the first stream. */
   readonly streams?: StreamOptions
+  /** Idempotency keys that one caller may have in a tenant at one time, 10,000 if left out. */
+  readonly keysPerCaller?: number
 } & (
   | {
       /** The database, as holdfast_app and no other role (CWE-250). */
@@ -127,6 +129,7 @@ export async function createHoldfast<const M extends Manifest>(config: HoldfastC
     pools: { app: pool, identity: pool },
     scope: createScope({ manifest: config.manifest, dialect: pool.dialect }),
     streams,
+    ...(config.keysPerCaller === undefined ? {} : { keysPerCaller: config.keysPerCaller }),
     onTouch: (_caller, { hash }) => void touchSession(pool, hash).catch(onError),
     onAfterCommitError: onError,
   })

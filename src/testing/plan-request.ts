@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { Row } from '../core/database/statement.ts'
 import type { Manifest, Table } from '../core/scope/manifest.ts'
 import type { DescribedRoute } from '../service/http/guard-plugin.ts'
@@ -40,8 +41,13 @@ export function planRequest(
     const fields = Object.fromEntries(Object.entries(known).filter(([name]) => name !== 'id'))
     const made = given.body ?? (body === undefined ? (needsBody ? {} : undefined) : sample(body, fields))
     // a change is based on whatever is there (RFC 9110 section 13.1.1)
-    const headers = method === 'GET' || method === 'POST' ? given.headers : { 'if-match': '*', ...given.headers }
-    return { url: text === '' ? path : `${path}?${text}`, headers: headers ?? {}, body: made }
+    const match = method === 'GET' || method === 'POST' ? {} : { 'if-match': '*' }
+    const key = route.idempotent === 'required' ? { 'idempotency-key': randomUUID() } : {}
+    return {
+      url: text === '' ? path : `${path}?${text}`,
+      headers: { ...match, ...key, ...given.headers },
+      body: made,
+    }
   } catch (error) {
     return { lacking: (error as Error).message }
   }

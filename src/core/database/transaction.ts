@@ -337,8 +337,9 @@ export class PooledTransaction implements Transaction {
   }
 
   async #sendRollback(): Promise<void> {
-    if ((await this.#control([rollbackStatement])) === 'I') this.#finish('rolled back')
-    else this.#break(new DatabaseError('protocol_surprise', 'ROLLBACK did not succeed.'))
+    if ((await this.#control([rollbackStatement])) === 'I') return this.#finish('rolled back')
+    // Nothing that was not committed stays when the connection goes: what led here is still what is wrong.
+    this.#break(this.#failure ?? new DatabaseError('connection_lost', 'ROLLBACK did not succeed.'))
   }
 
   /** Sends statements that change where the transaction stands, and tells the status they left; nothing if one failed. */

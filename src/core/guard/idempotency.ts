@@ -55,14 +55,26 @@ export class Repeated extends Error {
  */
 export type KeyRefusalReason = 'in_use' | 'reused' | 'rights_changed' | 'shown_once' | 'not_kept' | 'quota'
 
+/** RFC 9110 statuses, as the draft's section 2.7 has them where it names one. */
+const STATUS = {
+  in_use: 409,
+  reused: 422,
+  rights_changed: 409,
+  shown_once: 409,
+  not_kept: 409,
+  quota: 429,
+} as const satisfies Record<KeyRefusalReason, number>
+
 /** A key was refused. */
 export class KeyRefusal extends Error {
   override readonly name = 'KeyRefusal'
   readonly reason: KeyRefusalReason
+  readonly status: number
 
   constructor(reason: KeyRefusalReason, cause?: unknown) {
     super(`the idempotency key was refused: ${reason}`, cause === undefined ? {} : { cause })
     this.reason = reason
+    this.status = STATUS[reason]
   }
 }
 

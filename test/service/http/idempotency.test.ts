@@ -221,7 +221,14 @@ describe('a key', () => {
 
   it('comes once: two headers are refused', async () => {
     const answer = await new Promise<{ status: number | undefined; text: string }>((resolve, reject) => {
-      const headers = ['host', 'localhost', 'authorization', `Bearer ${tokens['acme owner']}`, 'content-type', 'application/json']
+      const headers = [
+        'host',
+        'localhost',
+        'authorization',
+        `Bearer ${tokens['acme owner']}`,
+        'content-type',
+        'application/json',
+      ]
       const twice = [...headers, 'Idempotency-Key', 'k', 'idempotency-key', 'k', 'content-length', '2']
       const request = send(`${house.origin}/x/make/a`, { method: 'POST', headers: twice }, (response) => {
         let text = ''
@@ -272,6 +279,33 @@ describe('a route', () => {
     }
   })
 })
+
+describe('the description', () => {
+  it('has the header where it is taken, as it is asked for, and nowhere else', async () => {
+    const { paths } = (await ask({ method: 'GET', path: '/openapi.json' })).body as { paths: Paths }
+    const taking = Object.entries(paths).flatMap(([path, operations]) =>
+      Object.entries(operations).flatMap(([method, { parameters = [] }]) =>
+        parameters.filter(({ name }) => name === 'idempotency-key').map(({ required }) => [method, path, required]),
+      ),
+    )
+    const declared = house.server
+      .routes()
+      .filter(({ idempotent }) => idempotent !== 'no')
+      .flatMap(({ methods, url, idempotent }) =>
+        methods.map((method) => [
+          method.toLowerCase(),
+          url.replaceAll(/:(\w+)/g, '{$1}'),
+          idempotent === 'required' ? true : undefined,
+        ]),
+      )
+    expect(declared.length).toBeGreaterThan(15)
+    const sorted = (rows: unknown[][]): string[] =>
+      rows.map((row) => JSON.stringify([row[0], row[1], row[2] === true])).sort()
+    expect(sorted(taking)).toEqual(sorted(declared))
+    expect(paths['/v1/teams/{slug}']?.['patch']?.parameters?.map(({ name }) => name)).toContain('if-match')
+  })
+})
+type Paths = Record<string, Record<string, { parameters?: { name: string; required?: boolean }[] }>>
 
 describe('a replay is judged afresh', () => {
   const { acme } = { acme: () => house.tenants.acme }
