@@ -17,9 +17,17 @@ const commands: Readonly<Record<string, { summary: string; load: () => Promise<C
     summary: 'bring a database up to date',
     load: async () => (await import('./migrate.ts')).migrateCommand,
   },
+  doctor: {
+    summary: 'say what is wrong with a database, and what mends it (the same as `db doctor`)',
+    load: async () => (await import('./doctor.ts')).doctor,
+  },
   'db roles': {
     summary: 'print the SQL that makes the database roles',
     load: async () => (await import('./db-roles.ts')).dbRoles,
+  },
+  'db doctor': {
+    summary: 'say what is wrong with a database, and what mends it',
+    load: async () => (await import('./doctor.ts')).doctor,
   },
   'setup-token': {
     summary: 'make a one-time token for a further tenant and its owner',

@@ -1,5 +1,4 @@
 import { type Embedded, startEmbedded } from '../core/database/embedded.ts'
-import { readLogin } from '../core/database/login.ts'
 import { migrate, migrationStatus } from '../core/database/migrate.ts'
 import { ownMigrations, readMigrations, type RequiredSource } from '../core/database/migration-file.ts'
 import type { ConnectionTarget } from '../core/database/connection-target.ts'
@@ -7,7 +6,11 @@ import { createPool, type Pool } from '../core/database/pool.ts'
 import { createStreamPool, type StreamPool } from '../core/database/stream-pool.ts'
 import { roleVersion } from '../core/database/role-seed.ts'
 import type { Statement } from '../core/database/statement.ts'
+import type { Finding } from '../tools/inspect/finding.ts'
+import { count, startScreen } from '../tools/inspect/report.ts'
+import { hostedManifest } from './application.ts'
 import type { Config } from './config.ts'
+import { inspectDatabase, isAboutLogin } from './inspection.ts'
 import { StartError } from './start-error.ts'
 
 /**
@@ -51,7 +54,9 @@ async function openEmbedded(
       roleGrants: tenancy.roles,
       log,
     })
-    const pools = await openPools(embedded.target('app'), embedded.target('identity'), answers)
+    const targets = { app: embedded.target('app'), identity: embedded.target('identity') }
+    refuseUnfit(await inspectDatabase(targets, hostedManifest(application, tenancy.roles)), log)
+    const pools = await openPools(targets.app, targets.identity, answers)
     return await assemble(pools, createStreamPool(embedded.target('app')), embedded, application)
   } catch (error) {
     await embedded.stop()
@@ -60,19 +65,24 @@ async function openEmbedded(
 }
 
 async function openExternal(
-  { answers, tenancy, application }: Config,
+  config: Config,
   { appUrl, identityUrl }: { appUrl: string; identityUrl: string },
   log: (line: string) => void,
 ): Promise<ServiceDatabase> {
-  const pools = await openPools({ url: appUrl }, { url: identityUrl }, answers)
+  const { answers, tenancy, application } = config
+  const targets = { app: { url: appUrl }, identity: { url: identityUrl } }
+  const pools = await openPools(targets.app, targets.identity, answers)
   try {
-    await refuseWrongRoles(pools)
+    const findings = await inspectDatabase(targets, hostedManifest(application, tenancy.roles))
+    // whoever leads in as another sees neither rightly
+    refuseUnfit(findings.filter(isAboutLogin), () => undefined)
     const { pending } = await migrationStatus(pools.identity, ownMigrations, application?.migrations)
     if (pending.length > 0) {
       throw new StartError(
         `The database lacks ${pending.length} migrations (${pending.join(', ')}). Set HOLDFAST_MIGRATOR_URL to the URL of holdfast_migrator and run: holdfast migrate`,
       )
     }
+    refuseUnfit(findings, log)
     const current = await pools.identity.transaction((transaction) => transaction.query(CURRENT_ROLES))
     if (current.rows[0]?.['version'] !== roleVersion(tenancy.roles).version) {
       log('The configured roles are not the ones that the database has now. To make them current: holdfast migrate')
@@ -85,23 +95,15 @@ async function openExternal(
 }
 
 /**
- * Row-level security holds nobody who is a superuser, bypasses it or owns the tables, and the app role must not be able
- * to write what judges it: each URL is that of its role, and of no other (CWE-250, ASVS 13.2.2).
+ * Refuses a database that is not as it must be: row-level security holds nobody who is a superuser or owns the tables, and
+ * a wall with a hole is none (CWE-250, ASVS 13.2.2). The rules are those of `holdfast doctor`.
+ * @throws StartError with what mends it, on one screen
  */
-async function refuseWrongRoles({ app, identity }: ServiceDatabase['pools']): Promise<void> {
-  const [asApp, asIdentity] = await Promise.all([readLogin(app), readLogin(identity)])
-  for (const [name, wanted, { role, isAbove }] of [
-    ['DATABASE_URL', 'holdfast_app', asApp],
-    ['HOLDFAST_IDENTITY_URL', 'holdfast_identity', asIdentity],
-  ] as const) {
-    if (role === wanted && !isAbove) continue
-    throw new StartError(
-      `${name} must be the URL of the role ${wanted}, with no more rights than it was made with; it leads in as "${role}". \`holdfast db roles\` prints how the roles are made.`,
-    )
-  }
-  if (asApp.database !== asIdentity.database) {
-    throw new StartError('DATABASE_URL and HOLDFAST_IDENTITY_URL lead to two databases: they must lead to one.')
-  }
+function refuseUnfit(findings: readonly Finding[], log: (line: string) => void): void {
+  const errors = findings.filter(({ level }) => level === 'error')
+  if (errors.length > 0) throw new StartError(startScreen(errors))
+  if (findings.length > 0)
+    log(`Not all is well with the database (${count(findings.length, 'warning')}): holdfast doctor`)
 }
 
 async function openPools(

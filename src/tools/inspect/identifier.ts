@@ -1,0 +1,31 @@
+/** A name as it stands in SQL: quoted, so that no character of it is anything else (CWE-89). */
+export function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`
+}
+
+/** A text as a literal. Escapes are none: `standard_conforming_strings` is pinned. */
+export function literal(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`
+}
+
+/** A name in a statement that people read: bare where it may be, else quoted. */
+export function named(...parts: readonly string[]): string {
+  return parts.map((part) => (PLAIN.test(part) && !RESERVED.has(part) ? part : quoted(part))).join('.')
+}
+
+const PLAIN = /^[a-z_][a-z0-9_]*$/
+/** Words of both databases' grammars that no bare name can be. */
+const RESERVED = new Set(
+  `all analyse analyze and any array as asc asymmetric authorization between bigint binary bit boolean both case cast
+char character check coalesce collate collation column concurrently constraint create cross current_catalog current_date
+current_role current_schema current_time current_timestamp current_user dec decimal default deferrable desc distinct do
+else end except exists extract false family fetch float for foreign freeze from full grant greatest group grouping having
+if ilike in index initially inner inout int integer intersect interval into is isnull join lateral leading least left like
+limit localtime localtimestamp natural nchar none normalize not nothing notnull null nullif numeric offset on only or order
+out outer overlaps overlay placing position precision primary public real references returning right row select
+session_user setof similar smallint some string substring symmetric system_user table tablesample then time timestamp to
+trailing treat trim true union unique user using values varchar variadic verbose virtual when where window with work
+xmlattributes xmlconcat xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable`.split(
+    /\s+/,
+  ),
+)
