@@ -3,7 +3,7 @@ import { Connection } from '../core/database/connection.ts'
 import type { ConnectionAddress } from '../core/database/connection-target.ts'
 import { DatabaseError } from '../core/database/errors.ts'
 import type { Pool } from '../core/database/pool.ts'
-import { runWithRetry, systemClock } from '../core/database/retry.ts'
+import { noRetries, runWithRetry, systemClock } from '../core/database/retry.ts'
 import type { Row } from '../core/database/statement.ts'
 import { PooledTransaction, type TransactionHost } from '../core/database/transaction.ts'
 import { createRehearsalCarry } from './rehearsal-carry.ts'
@@ -87,13 +87,17 @@ export async function openRehearsal(address: ConnectionAddress): Promise<Rehears
   }
 
   const carry = createRehearsalCarry()
+  const counts = noRetries()
   async function begin(o: Parameters<Pool['begin']>[0] = {}): Promise<PooledTransaction> {
     const done = await turn()
     const host: TransactionHost = {
       dialect: connection.dialect,
       carry,
       timeoutMs: NO_LIMIT_MS,
+      // the test's own transaction is around each unit
+      idleStatus: 'T',
       release: done,
+      avoidHostOf: () => undefined,
       countFlight: () => {
         flights++
       },
@@ -118,11 +122,12 @@ export async function openRehearsal(address: ConnectionAddress): Promise<Rehears
         },
         o,
         systemClock,
+        counts,
       ),
     // it is the test's own, and closed by it
     close: async () => undefined,
     get stats() {
-      return { size: 1, idle: 1, waiting: 0, created: 1, destroyed: 0, flights }
+      return { size: 1, idle: 1, waiting: 0, created: 1, destroyed: 0, flights, ...counts }
     },
   }
 

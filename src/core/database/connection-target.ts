@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { DatabaseError } from './errors.ts'
+import { parseConnectionUrl, refuse } from './connection-url.ts'
 
 /** Certificates for TLS, each a PEM text. Verification itself cannot be switched off. */
 type TlsMaterial = {
@@ -11,7 +11,7 @@ type TlsMaterial = {
   readonly servername?: string
 }
 
-/** Where a database is, and as whom. `host` is a host name or address, or the directory of a Unix socket. */
+/** Where a database is, and as whom: one host of it. `host` is a host name or address, or the directory of a Unix socket. */
 export type ConnectionAddress = {
   readonly host: string
   readonly port: number
@@ -21,13 +21,25 @@ export type ConnectionAddress = {
   readonly ssl?: TlsMaterial
 }
 
-/** A database address, as a URL (`postgresql://user:password@host:port/database?sslmode=verify-full`) or taken apart. */
+/**
+ * A database address, as a URL (`postgresql://user:password@host1:26257,host2:26257/database?sslmode=verify-full`) or one
+ * host's taken apart.
+ */
 export type ConnectionTarget = { readonly url: string } | ConnectionAddress
 
-const defaultPort = 5432
+/** The hosts that lead to one database, each with its address. */
+export type TargetHosts = {
+  /** At least one. */
+  readonly addresses: readonly ConnectionAddress[]
+  /** `given`: the first that takes a connection gets them all; `random`: any, so that load spreads. */
+  readonly order: 'given' | 'random'
+}
+
 /** `channel_binding` asks for what is done anyway where the server offers it; our own application name is used. */
 const knownParameters = new Set([
   'host',
+  'load_balance_hosts',
+  'target_session_attrs',
   'sslmode',
   'sslrootcert',
   'sslcert',
@@ -36,17 +48,31 @@ const knownParameters = new Set([
   'application_name',
 ])
 const verifyingModes = new Set(['require', 'verify-ca', 'verify-full'])
+/** Values of `target_session_attrs`: a connection that cannot write is never taken, asked for or not. */
+const writingAttributes = new Set(['read-write', 'primary'])
 
 /**
- * Takes a target apart. For a host that is neither a Unix socket nor loopback, TLS with a verified certificate is
- * always on (CWE-319, CWE-295); an address that asks for less is refused.
+ * Takes a target apart that has one host, for whoever needs that very one. As `readHosts`.
+ *
+ * @throws DatabaseError `database_target_invalid`
+ */
+export function readTarget(target: ConnectionTarget): ConnectionAddress {
+  const { addresses } = readHosts(target)
+  const [address] = addresses
+  if (address === undefined || addresses.length > 1) return refuse('only one host can be used here')
+  return address
+}
+
+/**
+ * Takes a target apart. For each host that is neither a Unix socket nor loopback, TLS with a certificate verified for
+ * that host's name is always on (CWE-319, CWE-295); an address that asks for less is refused.
  *
  * @throws DatabaseError `database_target_invalid`; the message never holds the URL (it has the password)
  */
-export function readTarget(target: ConnectionTarget): ConnectionAddress {
-  const address = 'url' in target ? readUrl(target.url) : target
-  if (isLocal(address.host) || address.ssl !== undefined) return address
-  return { ...address, ssl: {} }
+export function readHosts(target: ConnectionTarget): TargetHosts {
+  if ('url' in target) return readUrl(target.url)
+  const address = isLocal(target.host) || target.ssl !== undefined ? target : { ...target, ssl: {} }
+  return { addresses: [address], order: 'given' }
 }
 
 /** Is the host a Unix socket's directory, or the machine itself? */
@@ -55,43 +81,33 @@ export function isLocal(host: string): boolean {
   return isIP(host) === 4 && host.startsWith('127.')
 }
 
-function readUrl(text: string): ConnectionAddress {
-  let url: URL
-  try {
-    url = new URL(text)
-  } catch {
-    return refuse('it is not a URL')
+function readUrl(text: string): TargetHosts {
+  const { user, password, hosts, database, parameters } = parseConnectionUrl(text)
+  for (const name of parameters.keys()) {
+    if (!knownParameters.has(name)) refuse(`it has a parameter other than ${[...knownParameters].join(', ')}`)
   }
-  if (url.protocol !== 'postgresql:' && url.protocol !== 'postgres:') refuse('its scheme must be postgresql:')
-  for (const name of url.searchParams.keys()) {
-    if (!knownParameters.has(name)) refuse(`the parameter "${name}" is not known`)
+  const attributes = parameters.get('target_session_attrs')
+  if (attributes !== undefined && !writingAttributes.has(attributes)) {
+    refuse('target_session_attrs must be read-write or primary: every connection writes')
   }
-  const host = url.searchParams.get('host') ?? decode(url.hostname.replace(/^\[|\]$/g, ''))
-  if (host === '') refuse('it has no host')
-  const database = decode(url.pathname.slice(1))
-  if (database === '') refuse('it names no database')
-  const user = decode(url.username)
-  if (user === '') refuse('it names no user')
-  const ssl = readTls(url.searchParams, host)
-  return {
-    host,
-    port: url.port === '' ? defaultPort : Number(url.port),
-    user,
-    password: decode(url.password),
-    database,
-    ...(ssl === undefined ? {} : { ssl }),
-  }
+  const balance = parameters.get('load_balance_hosts') ?? 'disable'
+  if (balance !== 'disable' && balance !== 'random') refuse('load_balance_hosts must be disable or random')
+  const addresses = hosts.map(({ name, port }): ConnectionAddress => {
+    const ssl = readTls(parameters, name)
+    return { host: name, port, user, password, database, ...(ssl === undefined ? {} : { ssl }) }
+  })
+  return { addresses, order: balance === 'random' ? 'random' : 'given' }
 }
 
-function readTls(parameters: URLSearchParams, host: string): TlsMaterial | undefined {
+function readTls(parameters: ReadonlyMap<string, string>, host: string): TlsMaterial | undefined {
   const mode = parameters.get('sslmode')
-  if (mode === null ? isLocal(host) : !verifyingModes.has(mode)) {
-    if (!isLocal(host)) refuse(`sslmode=${mode} is refused for a host that is not this machine; use verify-full`)
+  if (mode === undefined ? isLocal(host) : !verifyingModes.has(mode)) {
+    if (!isLocal(host)) refuse('TLS can be left out or weakened on this machine only; use sslmode=verify-full')
     return undefined
   }
   const read = (name: string): string | undefined => {
     const path = parameters.get(name)
-    if (path === null || path === 'system') return undefined
+    if (path === undefined || path === 'system') return undefined
     try {
       return readFileSync(path, 'utf8')
     } catch (error) {
@@ -106,16 +122,4 @@ function readTls(parameters: URLSearchParams, host: string): TlsMaterial | undef
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
   }
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return refuse('it has a malformed percent escape')
-  }
-}
-
-function refuse(why: string): never {
-  throw new DatabaseError('database_target_invalid', `The database address cannot be used: ${why}.`)
 }

@@ -22,6 +22,13 @@ import type { Query, Statement } from './statement.ts'
 const defaultMaxRows = 10_000
 /** Bytes of the answers of one round trip: some hundreds of such answers at once fit into a process (CWE-770). */
 const defaultMaxAnswerBytes = 64 * 1024 * 1024
+/** SQLSTATE of "cannot use serializable mode in a hot standby". */
+const standbySqlstate = '0A000'
+/**
+ * Warnings that a transaction was expected and is not there, or the other way round: somebody ended or began one behind
+ * our back, or a setting was to be the transaction's and is nobody's. What follows could run as another caller (CWE-639).
+ */
+const outOfTransaction = new Set(['25001', '25P01'])
 /** A server that does not take leave in this time is left without. */
 const closeTimeoutMs = 1_000
 
@@ -59,6 +66,9 @@ export class Connection {
   expiresAt = Number.POSITIVE_INFINITY
   /** Set by the pool: up to which change of the schema its prepared statements are good. */
   epoch = 0
+  /** Set by the pool: since when nobody uses it, in its clock's milliseconds. */
+  idleSince = Number.POSITIVE_INFINITY
+  #status: TransactionStatus = 'I'
   readonly dialect: Dialect
   /** What stands between, if anything does. */
   readonly pooler: Pooler | undefined
@@ -85,14 +95,20 @@ export class Connection {
     wire.on('noData', () => this.#flight?.handleNoData())
     wire.on('copyOutResponse', () => this.#flight?.handleCopyData())
     wire.stream.on('data', (chunk: Buffer) => this.#count(chunk.length))
-    wire.on('readyForQuery', (message: { status: TransactionStatus }) => this.#flight?.end(message.status))
+    wire.on('readyForQuery', (message: { status: TransactionStatus }) => {
+      this.#status = message.status
+      this.#flight?.end(message.status)
+    })
+    wire.on('notice', (message: { code?: string }) => {
+      if (outOfTransaction.has(message.code ?? '')) this.#end(new Error(`unexpected warning ${message.code}`))
+    })
   }
 
   /**
-   * Connects and checks the session's invariants.
+   * Connects and checks the session's invariants, all within `connectTimeoutMs`.
    *
    * @param onEnd - called once when the connection has ended, whoever ended it
-   * @throws DatabaseError `database_unavailable`, `database_unsupported`, `startup_invariant`
+   * @throws DatabaseError `database_unavailable`, `database_unsupported`, `database_read_only`, `startup_invariant`
    */
   static async open(o: ConnectionOptions, onEnd: (connection: Connection) => void): Promise<Connection> {
     try {
@@ -120,13 +136,16 @@ export class Connection {
       // Binds the password's proof to this very TLS channel, where the server offers it (RFC 5802, CWE-300).
       enableChannelBinding: ssl !== undefined,
       application_name: o.applicationName,
-      connectionTimeoutMillis: o.connectTimeoutMs,
       keepAlive: true,
       ...(hasSettings ? { options: startupOptions(o) } : {}),
     })
     // Without a listener an error between here and the constructor would end the process.
     const ignore = (): void => undefined
     client.on('error', ignore)
+    // A server that takes the connection and then says nothing must not be waited for: this ends every wait below.
+    const timer = setTimeout(() => {
+      client.connection.stream.destroy(new Error(`no answer within ${o.connectTimeoutMs} ms`))
+    }, o.connectTimeoutMs)
     try {
       await client.connect()
       const { rows } = await client.query<Record<string, unknown>>(startupCheck)
@@ -146,7 +165,10 @@ export class Connection {
     } catch (error) {
       void client.end().catch(ignore)
       if (error instanceof DatabaseError) throw error
-      throw new DatabaseError('database_unavailable', undefined, error)
+      const isStandby = (error as { code?: unknown }).code === standbySqlstate
+      throw new DatabaseError(isStandby ? 'database_read_only' : 'database_unavailable', undefined, error)
+    } finally {
+      clearTimeout(timer)
     }
   }
 
@@ -179,6 +201,11 @@ export class Connection {
 
   get isUsable(): boolean {
     return this.#ended === undefined
+  }
+
+  /** Where its transaction stands, as the server said last: idle, in one, in a failed one. */
+  get status(): TransactionStatus {
+    return this.#status
   }
 
   /**

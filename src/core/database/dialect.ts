@@ -190,9 +190,12 @@ export function hasImplicitTransaction(dialect: Dialect): boolean {
   return dialect === 'postgresql'
 }
 
-/** The text that opens a transaction. Isolation and access are said in full, whatever the session's defaults are. */
+/**
+ * The text that opens a transaction. Isolation is said in full, whatever the session's default is. READ WRITE is not: it
+ * would overrule an administrator who has made the server read-only.
+ */
 export function beginText(o: TransactionOptions): string {
-  return `BEGIN ISOLATION LEVEL ${(o.isolation ?? 'serializable').toUpperCase()}, READ ${o.readOnly === true ? 'ONLY' : 'WRITE'}`
+  return `BEGIN ISOLATION LEVEL ${(o.isolation ?? 'serializable').toUpperCase()}${o.readOnly === true ? ', READ ONLY' : ''}`
 }
 
 /** Does DDL run inside a transaction, and roll back with it? */

@@ -18,6 +18,8 @@ export const databaseErrors = {
   statement_name_reused: { status: 500, message: 'One statement name was used for two different texts.' },
   value_invalid: { status: 500, message: 'A statement value cannot be sent to the database.' },
   database_unavailable: { status: 503, message: 'The database cannot be reached.' },
+  database_read_only: { status: 503, message: 'The database takes no writes: it is a standby, or was made read-only.' },
+  stream_share: { status: 503, message: 'This tenant reads as many streams at once as it may. Try again.' },
   database_unsupported: { status: 503, message: 'The version of the database is not supported.' },
   database_target_invalid: { status: 500, message: 'The database address is not usable.' },
   startup_invariant: { status: 503, message: 'The database connection is not set up as required.' },

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { Connection } from './connection.ts'
-import { type ConnectionTarget, readTarget } from './connection-target.ts'
+import type { Connection } from './connection.ts'
+import type { ConnectionTarget } from './connection-target.ts'
 import { hasTransactionalDdl, isOptionalSet, type OptionalSet } from './dialect.ts'
 import { DatabaseError } from './errors.ts'
+import { Hosts } from './hosts.ts'
 import { type HeldLease, holdLease } from './lease.ts'
 import { type Migration, type MigrationSource, ownMigrations, readSets } from './migration-file.ts'
 import {
@@ -147,10 +148,8 @@ function ofSource(applied: readonly AppliedMigration[], source: MigrationSource)
 }
 
 async function openMigrator(target: ConnectionTarget): Promise<Connection> {
-  const address = readTarget(target)
-  return Connection.open(
+  return new Hosts(target).open(
     {
-      address,
       applicationName: 'holdfast migrate',
       connectTimeoutMs: migratorConnectTimeoutMs,
       statementLimit: migratorStatementLimit,

@@ -1,5 +1,5 @@
-import { Connection } from './connection.ts'
-import { type ConnectionTarget, readTarget } from './connection-target.ts'
+import type { ConnectionTarget } from './connection-target.ts'
+import { Hosts } from './hosts.ts'
 
 /** Schemas the package owns. */
 const ownSchemas = ['holdfast', 'tenancy'] as const
@@ -83,9 +83,8 @@ function grantee(acl: string): string {
  * @throws DatabaseError those of a connection
  */
 export async function dumpSchema(target: ConnectionTarget, schemas: readonly string[] = ownSchemas): Promise<string> {
-  const connection = await Connection.open(
+  const connection = await new Hosts(target).open(
     {
-      address: readTarget(target),
       applicationName: 'holdfast schema dump',
       connectTimeoutMs: 5_000,
       statementLimit: sections.length,

@@ -72,10 +72,18 @@ async function fail(
     connection.destroy(error)
     return { cause: connection.ended ?? error, submitted: true, failure }
   }
-  // The answer to the failed statement ends with ReadyForQuery, which `pg` takes before the next query starts.
-  if (implicit) await run(connection, { statement: rollbackStatement, values: [] })
-  const status = implicit ? statusOf(connection) : 'E'
-  return { results, excess: undefined, status, failure, surprise: undefined }
+  await isReady(connection)
+  if (implicit && statusOf(connection) !== 'I') await run(connection, { statement: rollbackStatement, values: [] })
+  return { results, excess: undefined, status: statusOf(connection), failure, surprise: undefined }
+}
+
+/** `pg` tells of an error before the ReadyForQuery that ends its answer, and says where the transaction stands. */
+async function isReady({ client }: Connection): Promise<void> {
+  if ((client as unknown as { readyForQuery: boolean }).readyForQuery) return
+  await new Promise<void>((resolve) => {
+    client.connection.once('readyForQuery', resolve)
+    client.connection.once('end', resolve)
+  })
 }
 
 function statusOf(connection: Connection): TransactionStatus {

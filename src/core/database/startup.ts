@@ -11,7 +11,6 @@ export type SessionTimes = { readonly statementTimeoutMs: number; readonly idleI
  */
 const pinned: Readonly<Record<string, { readonly start: string; readonly shown: readonly string[] }>> = {
   default_transaction_isolation: { start: 'serializable', shown: ['serializable'] },
-  default_transaction_read_only: { start: 'off', shown: ['off'] },
   standard_conforming_strings: { start: 'on', shown: ['on'] },
   search_path: { start: '', shown: ['', '""'] },
   client_encoding: { start: 'UTF8', shown: ['UTF8', 'utf8'] },
@@ -20,6 +19,12 @@ const pinned: Readonly<Record<string, { readonly start: string; readonly shown: 
   IntervalStyle: { start: 'postgres', shown: ['postgres'] },
   bytea_output: { start: 'hex', shown: ['hex'] },
 }
+
+/**
+ * Whether the server takes writes. It is not talked out of it at the start: an administrator, or a hosted database that
+ * runs out of disk, makes a server read-only by this very setting.
+ */
+const readOnlyServer = 'default_transaction_read_only'
 
 /**
  * What PostgreSQL's planner is told besides. It runs a condition ahead of a policy's when it takes it for leakproof and
@@ -64,7 +69,7 @@ export function pinText(times: SessionTimes): string {
 }
 
 /** Asks a new session what it is and whether the settings arrived: a proxy in between may drop them. */
-export const startupCheck = `SELECT pg_catalog.version() AS version, pg_catalog.pg_backend_pid() AS pid, pg_catalog.current_setting('server_version_num') AS version_number, session_user AS login, ${Object.keys(
+export const startupCheck = `SELECT pg_catalog.version() AS version, pg_catalog.pg_backend_pid() AS pid, pg_catalog.current_setting('server_version_num') AS version_number, session_user AS login, pg_catalog.current_setting('${readOnlyServer}') AS "${readOnlyServer}", ${Object.keys(
   pinned,
 )
   .map((name) => `pg_catalog.current_setting('${name}') AS "${name}"`)
@@ -74,7 +79,8 @@ export const startupCheck = `SELECT pg_catalog.version() AS version, pg_catalog.
  * Judges the answer to `startupCheck`.
  *
  * @param isEncrypted - does our end of the connection speak TLS?
- * @throws DatabaseError `startup_invariant` naming the setting, `database_unsupported` naming version, floor and why
+ * @throws DatabaseError `startup_invariant` naming the setting, `database_unsupported` naming version, floor and why,
+ * `database_read_only`
  */
 export function judgeStartup(row: Readonly<Record<string, unknown>>, isEncrypted: boolean): ServerVersion {
   const version = readVersion(String(row['version']), Number(row['version_number']))
@@ -94,5 +100,6 @@ export function judgeStartup(row: Readonly<Record<string, unknown>>, isEncrypted
   }
   const problem = judgeDialectSettings(version.dialect, row, isEncrypted)
   if (problem !== undefined) throw new DatabaseError('startup_invariant', problem)
+  if (row[readOnlyServer] !== 'off') throw new DatabaseError('database_read_only')
   return version
 }

@@ -1,7 +1,7 @@
 import { type Carry, type Load, type LoadEnd, rollbackStatement } from './carry.ts'
 import type { Connection, FlightLoss } from './connection.ts'
 import { type Dialect, beginText, hasImplicitTransaction, namesRoutines } from './dialect.ts'
-import { DatabaseError, type ServerReport, StatementError } from './errors.ts'
+import { DatabaseError, type DatabaseErrorCode, type ServerReport, StatementError } from './errors.ts'
 import { type FlightEnd, SUSPENDED } from './flight.ts'
 import type { Query, Result, Row, Statement } from './statement.ts'
 
@@ -24,13 +24,15 @@ export type Transaction = {
   /**
    * Sends queries as one flight: one round trip. With `commit` the transaction is committed in the same one.
    *
+   * @param o - `entering`: the first query binds the transaction to its caller; an error of its own, other than a denial,
+   * destroys the connection
    * @throws StatementError when one query fails: the rest, COMMIT included, did not run; everything is rolled back
    * @throws DatabaseError `too_many_rows` when one answers with more rows than the pool accepts: everything is rolled
    * back – but for a transaction that writes and was committed in this very flight, which the message then says
    * @throws DatabaseError `connection_lost`, `commit_ambiguous`, `transaction_timeout`, `answer_too_large`,
-   * `value_invalid`, `protocol_surprise`
+   * `database_read_only`, `value_invalid`, `protocol_surprise`
    */
-  send(queries: readonly Query[], o?: { readonly commit?: boolean }): Promise<Result[]>
+  send(queries: readonly Query[], o?: SendOptions): Promise<Result[]>
   /** Sends one query. @throws as `send` */
   query(statement: Statement, values?: readonly unknown[]): Promise<Result>
   /**
@@ -56,6 +58,9 @@ export type Transaction = {
   rollback(): Promise<void>
 }
 
+/** How queries are sent. */
+export type SendOptions = { readonly commit?: boolean; readonly entering?: boolean }
+
 /** Some rows of a query, and how many bytes came with them. */
 export type Fetched = { readonly rows: Row[]; readonly isLast: boolean; readonly bytes: number }
 
@@ -64,8 +69,12 @@ export type TransactionHost = {
   readonly dialect: Dialect
   readonly carry: Carry
   readonly timeoutMs: number
+  /** What a connection says that nobody uses. */
+  readonly idleStatus: 'I' | 'T'
   /** Takes the connection back, usable or not. Called exactly once. */
   release(connection: Connection): void
+  /** The connection's host takes no writes. */
+  avoidHostOf(connection: Connection): void
   /** Counts a flight. */
   countFlight(): void
   /** Prepared statements have gone stale on all connections. */
@@ -76,7 +85,14 @@ export type TransactionHost = {
 const retriable = new Set(['40001', '40P01'])
 /** The server knows another set of prepared names than we do. */
 const lostBookkeeping = new Set(['26000', '42P05'])
+/** The server cannot say whether it has committed: "statement completion unknown". */
 const ambiguous = '40003'
+/** The server goes, has no room, or cannot be reached by whoever stands between – and not 08P01, a wrong message. */
+const connectionGone = /^(?:08\d{3}|57P0[123]|53300)$/
+/** A write was refused because nothing may be written there: a standby, or a server that was made read-only. */
+const readOnlySqlstate = '25006'
+/** Counted for a connection that went without a word: "connection failure". */
+const lostSqlstate = '08006'
 const queryCanceled = '57014'
 const featureNotSupported = '0A000'
 /** Where PostgreSQL says that a prepared statement no longer fits its tables. */
@@ -107,6 +123,8 @@ export class PooledTransaction implements Transaction {
   #state: TransactionState = 'new'
   #busy = false
   #committing = false
+  /** A round trip has come back whole. */
+  #answered = false
   #released = false
   #timedOut = false
   #failure: DatabaseError | undefined
@@ -132,13 +150,27 @@ export class PooledTransaction implements Transaction {
     return this.#failure
   }
 
-  /** Is running the whole transaction again likely to help? */
-  get isRetriable(): boolean {
-    return (
-      this.#failure instanceof StatementError &&
-      this.#failure.code !== 'commit_ambiguous' &&
-      retriable.has(this.#failure.sqlstate)
-    )
+  /**
+   * Why running the whole transaction again is safe and likely to help, as an SQLSTATE; nothing if it is not.
+   *
+   * @param idempotent - doing the work twice is as good as once: then also where nobody knows whether it was done
+   */
+  retryReason(idempotent: boolean): string | undefined {
+    const failure = this.#failure
+    if (failure === undefined) return undefined
+    const sqlstate = failure instanceof StatementError ? failure.sqlstate : lostSqlstate
+    switch (failure.code) {
+      case 'serialization_failure':
+      case 'database_read_only':
+        return sqlstate
+      case 'connection_lost':
+        // nothing was committed; where nothing had been answered either, nobody has seen the first run
+        return idempotent || !this.#answered ? sqlstate : undefined
+      case 'commit_ambiguous':
+        return idempotent ? sqlstate : undefined
+      default:
+        return undefined
+    }
   }
 
   /** Did it fail because a schema change made a prepared statement stale? Then one more run helps. */
@@ -151,7 +183,7 @@ export class PooledTransaction implements Transaction {
     return result as Result
   }
 
-  async send(queries: readonly Query[], o: { readonly commit?: boolean } = {}): Promise<Result[]> {
+  async send(queries: readonly Query[], o: SendOptions = {}): Promise<Result[]> {
     const commit = o.commit === true
     this.#assertUsable()
     if (commit && this.#depth > 0) {
@@ -161,6 +193,7 @@ export class PooledTransaction implements Transaction {
       if (commit) this.#finish('committed')
       return []
     }
+    this.#assertStatus()
     const load = this.#load(queries, commit)
     this.#busy = true
     this.#committing = commit
@@ -177,9 +210,10 @@ export class PooledTransaction implements Transaction {
       this.#committing = false
     }
     if ('cause' in end) throw this.#break(this.#lossOf(end, load))
-    if (end.failure !== undefined) throw await this.#fail(end.failure, end.status, load)
+    if (end.failure !== undefined) throw await this.#fail(end.failure, end.status, load, o.entering === true)
     if (end.surprise !== undefined)
       throw this.#break(new DatabaseError('protocol_surprise', `Protocol: ${end.surprise}.`))
+    this.#answered = true
     if (end.excess !== undefined) throw await this.#refuseRows(end.excess, commit)
     if (commit) this.#finish('committed')
     else this.#state = 'open'
@@ -189,6 +223,7 @@ export class PooledTransaction implements Transaction {
   async fetch(query: Query, rows: number, again = false): Promise<Fetched> {
     this.#assertUsable()
     if (this.#state !== 'open') throw new DatabaseError('transaction_state', 'Nothing is fetched before it is entered.')
+    this.#assertStatus()
     const load: Load = { opening: undefined, queries: [query], commit: false, implicit: false }
     const before = this.#connection.bytesReceived
     this.#busy = true
@@ -280,24 +315,34 @@ export class PooledTransaction implements Transaction {
     throw this.#failure ?? new DatabaseError('transaction_state', `The transaction is ${this.#state}.`)
   }
 
-  /** A statement failed: everything is rolled back, and the connection kept. */
+  /** What the server said last must be what we think, or a statement would run outside of its transaction (CWE-639). */
+  #assertStatus(): void {
+    const { status, isUsable } = this.#connection
+    const expected = this.#state === 'new' ? this.#host.idleStatus : 'T'
+    if (!isUsable || status === expected) return
+    const text = `Protocol: transaction status ${status} before a statement, and not ${expected}.`
+    throw this.#break(new DatabaseError('protocol_surprise', text))
+  }
+
+  /** A statement failed: everything is rolled back, and the connection kept – unless it can no longer be trusted. */
   async #fail(
     failure: { report: ServerReport; index: number },
     status: 'I' | 'T' | 'E',
     load: Load,
+    entering = false,
   ): Promise<DatabaseError> {
     const { report, index } = failure
-    if (lostBookkeeping.has(report.sqlstate)) {
-      return this.#break(new StatementError('protocol_surprise', index, report))
-    }
+    const fatal = this.#fatalCodeOf(report.sqlstate, index, load)
+    if (fatal === 'database_read_only') this.#host.avoidHostOf(this.#connection)
+    if (fatal !== undefined) return this.#break(new StatementError(fatal, index, report))
     const isNamed = index >= 0 && load.queries[index]?.statement.name !== ''
     if (report.sqlstate === featureNotSupported && isNamed && this.#mayBeStale(report)) {
       // "cached plan must not change result type", in whatever language: prepare everything afresh.
       this.#staleStatement = true
       this.#host.forgetStatements()
     }
-    if (report.sqlstate === ambiguous) return this.#break(new StatementError('commit_ambiguous', index, report))
     const error = new StatementError(codeOf(report.sqlstate), index, report)
+    if (isSuspect(report.sqlstate, index, load, entering)) return this.#break(error)
     if (this.#depth > 0 && status === 'E' && this.#endsAtSavepoint(report.sqlstate)) {
       this.#undoFirst = error
       return error
@@ -306,6 +351,15 @@ export class PooledTransaction implements Transaction {
     if (status === 'I') this.#finish('rolled back')
     else await this.#sendRollback()
     return this.#failure
+  }
+
+  /** After these the connection is of no more use, wherever they come from. */
+  #fatalCodeOf(sqlstate: string, index: number, load: Load): DatabaseErrorCode | undefined {
+    if (lostBookkeeping.has(sqlstate)) return 'protocol_surprise'
+    const atCommit = load.commit && index === load.queries.length && this.#options.readOnly !== true
+    if (sqlstate === ambiguous) return 'commit_ambiguous'
+    if (connectionGone.test(sqlstate)) return atCommit ? 'commit_ambiguous' : 'connection_lost'
+    return sqlstate === readOnlySqlstate && this.#options.readOnly !== true ? 'database_read_only' : undefined
   }
 
   /** A value may be a feature that is not supported, too, such as a unit of time: PostgreSQL tells where it said so. */
@@ -378,10 +432,13 @@ export class PooledTransaction implements Transaction {
   }
 
   #break(error: DatabaseError): DatabaseError {
-    this.#failure = this.#failure?.code === 'transaction_timeout' ? this.#failure : error
+    const told = this.#failure?.code === 'transaction_timeout' ? this.#failure : error
+    // what broke it is told to the retry; what a flight under way says of it afterwards is not
+    if (this.#state === 'broken') return told
+    this.#failure = told
     this.#connection.destroy(error)
     this.#finish('broken')
-    return this.#failure
+    return told
   }
 
   #finish(state: TransactionState): void {
@@ -391,6 +448,16 @@ export class PooledTransaction implements Transaction {
     clearTimeout(this.#timer)
     this.#host.release(this.#connection)
   }
+}
+
+/**
+ * Errors after which nobody knows what the session is left with: in BEGIN, in COMMIT, and in what binds the transaction
+ * to its caller, but for a denial. A conflict is none of them: it says itself that all was rolled back.
+ */
+function isSuspect(sqlstate: string, index: number, load: Load, entering: boolean): boolean {
+  if (retriable.has(sqlstate)) return false
+  if (index === -1 || (load.commit && index === load.queries.length)) return true
+  return entering && index === 0 && !sqlstate.startsWith(denial)
 }
 
 function codeOf(sqlstate: string): 'serialization_failure' | 'statement_timeout' | 'statement_failed' {

@@ -300,7 +300,7 @@ async function sendEnter(
   commit: boolean,
 ): Promise<Result[]> {
   try {
-    return await transaction.send(queries, { commit })
+    return await transaction.send(queries, { commit, entering: true })
   } catch (error) {
     const refusal = readRefusal(error, access)
     if (refusal !== undefined) throw new EnterRefused(refusal, error)

@@ -161,7 +161,8 @@ export function contract(backend: BackendName, variants: readonly Variant[], sta
         )
         expect(later).toMatchObject({ index: 0, sqlstate: '23503' })
         expect(await stored()).toEqual([])
-        expect(pool.stats).toMatchObject({ destroyed: 0, idle: 1 })
+        // nobody knows what a failed COMMIT leaves behind
+        expect(pool.stats).toMatchObject({ created: 2, destroyed: 2 })
       })
 
       test('a denial raised by a function carries its SQLSTATE and DETAIL', async () => {
