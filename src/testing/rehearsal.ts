@@ -96,6 +96,7 @@ export async function openRehearsal(address: ConnectionAddress): Promise<Rehears
       timeoutMs: NO_LIMIT_MS,
       // the test's own transaction is around each unit
       idleStatus: 'T',
+      givesUpSuspects: false,
       release: done,
       avoidHostOf: () => undefined,
       countFlight: () => {

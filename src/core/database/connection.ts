@@ -69,6 +69,7 @@ export class Connection {
   /** Set by the pool: since when nobody uses it, in its clock's milliseconds. */
   idleSince = Number.POSITIVE_INFINITY
   #status: TransactionStatus = 'I'
+  #stray: Error | undefined
   readonly dialect: Dialect
   /** What stands between, if anything does. */
   readonly pooler: Pooler | undefined
@@ -100,7 +101,10 @@ export class Connection {
       this.#flight?.end(message.status)
     })
     wire.on('notice', (message: { code?: string }) => {
-      if (outOfTransaction.has(message.code ?? '')) this.#end(new Error(`unexpected warning ${message.code}`))
+      if (!outOfTransaction.has(message.code ?? '')) return
+      this.#stray ??= new Error(`unexpected warning ${message.code}`)
+      // a flight is read to its end first: what it did is done by then
+      if (this.#flight === undefined) this.#end(this.#stray)
     })
   }
 
@@ -114,7 +118,7 @@ export class Connection {
     try {
       return await Connection.#open(o, onEnd, true)
     } catch (error) {
-      if (!refusesSettings((error as Error).cause)) throw error
+      if (!refusesSettings((error as Error).cause ?? {})) throw error
       return Connection.#open(o, onEnd, false)
     }
   }
@@ -244,10 +248,11 @@ export class Connection {
       const flight = new Flight(closes, steps, this.#statements, this.maxRows, (end) => {
         if (this.#flight !== flight) return
         this.#flight = undefined
-        if (!(end instanceof Error)) return resolve(end)
-        resolve({ cause: end, submitted: flight.submitted, failure: flight.failure })
+        const cause = end instanceof Error ? end : this.#stray
+        if (cause === undefined) return resolve(end as FlightEnd)
+        resolve({ cause, submitted: flight.submitted, failure: flight.failure })
         // Whatever came out of turn: nothing on this connection can be trusted any more.
-        this.destroy(end)
+        this.destroy(cause)
       })
       this.#flight = flight
       this.#client.query(flight)

@@ -85,8 +85,8 @@ function nameOf({ host, port }: ConnectionAddress): string {
 /** A code, or where there is none the message, which is Node's or the driver's own: never what a server said (CWE-209). */
 function reasonOf(error: DatabaseError): string {
   if (error.code !== 'database_unavailable') return error.message
-  const { code, message } = (error.cause ?? {}) as { code?: unknown; message?: unknown }
-  return typeof code === 'string' ? code : String(message ?? 'no reason given')
+  const { code, message } = (error.cause ?? {}) as { code?: string; message?: string }
+  return code ?? message ?? 'no reason given'
 }
 
 /** What the last one failed of; where hosts were left for others, or several failed, named with what each failed of. */

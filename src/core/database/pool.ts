@@ -230,6 +230,7 @@ class ConnectionPool implements Pool {
       carry: this.#carry,
       timeoutMs: this.#options.transactionTimeoutMs ?? defaultTransactionTimeoutMs,
       idleStatus: 'I',
+      givesUpSuspects: true,
       release: (connection) => this.#release(connection),
       avoidHostOf: (connection) => this.#hosts.avoidHostOf(connection),
       countFlight: () => {

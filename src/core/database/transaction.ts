@@ -71,6 +71,8 @@ export type TransactionHost = {
   readonly timeoutMs: number
   /** What a connection says that nobody uses. */
   readonly idleStatus: 'I' | 'T'
+  /** Is a connection given up that saw an error in BEGIN, in COMMIT or in entering? Not where it is the only one there can be. */
+  readonly givesUpSuspects: boolean
   /** Takes the connection back, usable or not. Called exactly once. */
   release(connection: Connection): void
   /** The connection's host takes no writes. */
@@ -342,7 +344,7 @@ export class PooledTransaction implements Transaction {
       this.#host.forgetStatements()
     }
     const error = new StatementError(codeOf(report.sqlstate), index, report)
-    if (isSuspect(report.sqlstate, index, load, entering)) return this.#break(error)
+    if (this.#host.givesUpSuspects && isSuspect(report.sqlstate, index, load, entering)) return this.#break(error)
     if (this.#depth > 0 && status === 'E' && this.#endsAtSavepoint(report.sqlstate)) {
       this.#undoFirst = error
       return error

@@ -102,6 +102,8 @@ test('law: a flight does what the plain path does – results, failures, state, 
     { numRuns: 150 },
   )
   expect(failures).toBeGreaterThan(50)
-  // Nothing of this was a fault of the connection.
-  for (const pool of pools) expect(pool.stats).toMatchObject({ created: 1, destroyed: 0 })
+  // A connection that saw COMMIT fail is given up; nothing else of this was a fault of its own.
+  const [plain, ...others] = pools.map(({ stats: { created, destroyed } }) => ({ created, destroyed }))
+  expect(plain?.destroyed).toBeGreaterThan(0)
+  for (const other of others) expect(other).toEqual(plain)
 })
