@@ -18,7 +18,16 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'service/mail': [],
   'service/identity': ['core/scope', 'core/database', 'core/guard', 'service/mail'],
   'service/tenancy': ['core/scope', 'core/database', 'core/guard', 'service/mail', 'service/identity'],
-  'service/http': ['core/scope', 'core/database', 'core/guard', 'service/identity', 'service/tenancy', 'service'],
+  'service/telemetry': ['core/scope', 'core/database', 'service/identity', 'service/mail'],
+  'service/http': [
+    'core/scope',
+    'core/database',
+    'core/guard',
+    'service/identity',
+    'service/tenancy',
+    'service/telemetry',
+    'service',
+  ],
   'tools/inspect': ['core/scope', 'core/database'],
   service: [
     'core/scope',
@@ -28,6 +37,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'service/mail',
     'service/identity',
     'service/tenancy',
+    'service/telemetry',
     'service/http',
     // config-file.ts gives an application's files the very modules that host it
     'entries',

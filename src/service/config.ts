@@ -10,6 +10,7 @@ import { MailSettingsError, type MailSettings, parseMailSettings } from './mail/
 import { nameOf, type Setting, sectionOf, settings } from './settings.ts'
 import { problemOfProxies } from './trusted-proxies.ts'
 import { defaultRoles, FOUNDER_ROLE } from './tenancy/manifest.ts'
+import { isAskedFor } from './telemetry/telemetry.ts'
 
 /** The whole configuration, checked: one section a room. */
 export type Config = {
@@ -23,6 +24,8 @@ export type Config = {
     /** whether somebody chose the metrics port: then a taken one is an error */
     readonly metricsPortChosen: boolean
   }
+  /** Switched on by the variables of OpenTelemetry itself, which its SDK reads. */
+  readonly telemetry: { readonly openTelemetry: boolean }
   readonly database:
     | { readonly kind: 'embedded'; readonly dataDirectory: string }
     | {
@@ -76,7 +79,7 @@ type Found = { readonly value: unknown; readonly from: string; readonly file?: s
  * @throws ConfigError `config_invalid`
  */
 export async function loadConfig(sources: ConfigSources = {}): Promise<Config> {
-  return compose(await find(sources, () => true))
+  return compose(await find(sources, () => true), sources.environment ?? process.env)
 }
 
 async function find(sources: ConfigSources, wanted: (setting: Setting) => boolean): Promise<Map<string, Found>> {
@@ -140,7 +143,7 @@ function fieldsOf(file: ConfigFile | undefined): Map<string, unknown> {
   return fields
 }
 
-function compose(found: ReadonlyMap<string, Found>): Config {
+function compose(found: ReadonlyMap<string, Found>, environment: NonNullable<ConfigSources['environment']>): Config {
   const get = <Type>(path: string): Type => found.get(path)?.value as Type
   const port = get<number>('http.port')
   const origin = get<string | undefined>('http.origin') ?? `http://localhost:${port}`
@@ -159,6 +162,7 @@ function compose(found: ReadonlyMap<string, Found>): Config {
       metricsPort: get('http.metrics_port'),
       metricsPortChosen: found.get('http.metrics_port')?.from !== 'the default',
     },
+    telemetry: { openTelemetry: isAskedFor(environment) },
     database: databaseOf(found),
     answers: { maxRows: get('database.max_rows'), maxAnswerBytes: get('database.max_answer_bytes') },
     key: keyText === undefined ? undefined : Buffer.from(keyText, 'base64url'),

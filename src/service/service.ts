@@ -6,7 +6,6 @@ import { hostedManifest } from './application.ts'
 import { createChores } from './chores.ts'
 import type { Config } from './config.ts'
 import { openDatabase, type ServiceDatabase } from './database.ts'
-import { createMetrics, listenForMetrics, type Metrics, type MetricsSources } from './http/metrics.ts'
 import { createReadiness } from './http/readiness.ts'
 import type { Server, ServerOptions } from './http/server.ts'
 import type { Identity } from './identity/identity.ts'
@@ -18,6 +17,10 @@ import { embeddedKey } from './key-file.ts'
 import type { OutboxWorker } from './mail/worker.ts'
 import { StartError } from './start-error.ts'
 import { joining } from './tenancy/joining.ts'
+import type { Metrics } from './telemetry/metrics.ts'
+import { listenForMetrics } from './telemetry/metrics-server.ts'
+import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts'
+import { version } from './version.ts'
 
 /** Where the service speaks to its operator. */
 export type ServiceOutput = {
@@ -45,7 +48,6 @@ export type Service = {
  * @throws StartError, ConfigError, DatabaseError
  */
 export async function createService(config: Config, output: ServiceOutput): Promise<Service> {
-  let sources: MetricsSources | undefined
   const hashing = createLane()
   // the database starts first: the rest is loaded and made while it does
   const opening = openDatabase(config, output.print)
@@ -53,7 +55,7 @@ export async function createService(config: Config, output: ServiceOutput): Prom
   opening.catch(() => undefined)
   let made: Made
   try {
-    made = await makeMeanwhile(config, hashing, () => sources)
+    made = await makeMeanwhile(config, hashing)
   } catch (error) {
     await opening.then(
       (opened) => opened.close(),
@@ -61,11 +63,11 @@ export async function createService(config: Config, output: ServiceOutput): Prom
     )
     throw error
   }
-  const { passwords, metrics, createServer } = made
+  const { passwords, telemetry, createServer } = made
+  const { metrics, openTelemetry } = telemetry
   const database = await opening
   try {
-    const { pools } = database
-    sources = { pools, hashing: () => hashing.stats }
+    const pools = tracedPools(database.pools, telemetry)
     const keys = deriveKeys(config.key ?? embeddedKey(config.database.dataDirectory))
     const scope = createScope({
       manifest: hostedManifest(config.application, config.tenancy.roles),
@@ -96,11 +98,12 @@ export async function createService(config: Config, output: ServiceOutput): Prom
       trustedProxies: config.http.trustedProxies,
       logLevel: config.http.logLevel,
       logTo: output.logTo,
-      ...(metrics === undefined ? {} : { metrics }),
+      telemetry: telemetry.requests,
       ...(config.application?.routes === undefined ? {} : { applicationRoutes: config.application.routes }),
     })
     const chores = await createChores(config, pools.identity, keys, server.app.log, output.print)
     await server.app.ready()
+    telemetry.watch({ pools, scope, hashing, outbox: chores.outbox })
 
     let metricsServer: MetricsServer | undefined
     let stopping: Promise<void> | undefined
@@ -120,6 +123,7 @@ export async function createService(config: Config, output: ServiceOutput): Prom
           await server.drain()
           await chores.stop()
           metricsServer?.close()
+          await openTelemetry?.stop()
           await database.close()
         })()
         return stopping
@@ -133,19 +137,40 @@ export async function createService(config: Config, output: ServiceOutput): Prom
 
 type Made = {
   readonly passwords: Passwords
-  readonly metrics: Metrics | undefined
+  readonly telemetry: Telemetry
   readonly createServer: (options: ServerOptions) => Promise<Server>
 }
 
 /** What needs no database. */
-async function makeMeanwhile(config: Config, lane: Lane, sources: () => MetricsSources | undefined): Promise<Made> {
-  const [{ createServer }, passwords, metrics] = await Promise.all([
+async function makeMeanwhile(config: Config, lane: Lane): Promise<Made> {
+  const [{ createServer }, passwords, telemetry] = await Promise.all([
     import('./http/server.ts'),
     createPasswords(lane),
-    config.http.metricsPort === 'off' ? undefined : createMetrics(sources),
+    openTelemetry(config),
     loadKernel(),
   ])
-  return { createServer, passwords, metrics }
+  return { createServer, passwords, telemetry }
+}
+
+async function openTelemetry({ http, telemetry }: Config): Promise<Telemetry> {
+  const wanted = { prometheus: http.metricsPort !== 'off', openTelemetry: telemetry.openTelemetry }
+  try {
+    return await createTelemetry(wanted, version)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error
+    throw new StartError(
+      'The variables OTEL_… ask for OpenTelemetry, whose SDK is not installed: npm install @opentelemetry/sdk-node. Or set OTEL_SDK_DISABLED=true.',
+      { cause: error },
+    )
+  }
+}
+
+function tracedPools(
+  { app, identity }: ServiceDatabase['pools'],
+  { openTelemetry }: Telemetry,
+): ServiceDatabase['pools'] {
+  if (openTelemetry === undefined) return { app, identity }
+  return { app: openTelemetry.traced('app', app), identity: openTelemetry.traced('identity', identity) }
 }
 
 async function listenOn({ app }: Server, { http: { host, port } }: Config): Promise<string> {

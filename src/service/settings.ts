@@ -1,6 +1,6 @@
 import { type TSchema, Type } from '@sinclair/typebox'
 import { ROLE_NAME } from '../core/scope/manifest.ts'
-import { METRICS_DEFAULT_PORT } from './http/metrics.ts'
+import { METRICS_DEFAULT_PORT } from './telemetry/metrics-server.ts'
 import { LOG_LEVELS } from './http/log.ts'
 
 /** One setting: where it may come from and what it may be. */

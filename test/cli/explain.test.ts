@@ -313,6 +313,7 @@ describe('lines of JSON', () => {
     const notes: string[] = []
     const broken = {
       manifest: archive,
+      stats: { size: 0, hits: 0, misses: 0 },
       scope() {
         throw new TypeError('a fault')
       },

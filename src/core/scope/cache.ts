@@ -10,9 +10,16 @@ export class ScopeCache {
   readonly #keys = new WeakMap<Grants, Map<string | undefined, string>>()
   readonly #most: number
   #count = 0
+  #hits = 0
+  #misses = 0
 
   constructor(most: number) {
     this.#most = most
+  }
+
+  /** Statements that are remembered, and how often one that was asked for was among them. */
+  get stats(): { readonly size: number; readonly hits: number; readonly misses: number } {
+    return { size: this.#count, hits: this.#hits, misses: this.#misses }
   }
 
   /** What grants and a role are called here: worked out once for each object, for grants do not change. */
@@ -30,7 +37,11 @@ export class ScopeCache {
   find(canonical: string, text: string): ScopedStatement | undefined {
     const texts = this.#bySet.get(canonical)
     const known = texts?.get(text)
-    if (texts === undefined || known === undefined) return undefined
+    if (texts === undefined || known === undefined) {
+      this.#misses++
+      return undefined
+    }
+    this.#hits++
     // last is most recent
     texts.delete(text)
     texts.set(text, known)

@@ -50,6 +50,8 @@ export type ScopedStatement = {
 export type Scope = {
   /** The manifest that statements are checked against, frozen. */
   readonly manifest: Manifest
+  /** statements that are remembered, and how often one was asked for that was, or was not */
+  readonly stats: ScopeCache['stats']
   /**
    * Scopes a text for a set of grants and proves it. Pure: the same input gives the same statement.
    * @param role whose hidden and read-only columns count; without one that the manifest has, those of every role do
@@ -74,6 +76,9 @@ export function createScope(options: {
   const views = new FieldViews(manifest)
   return {
     manifest,
+    get stats() {
+      return cache.stats
+    },
     scope(text, grants, role) {
       const viewer = views.roleOf(role)
       const key = cache.keyOf(grants, viewer)

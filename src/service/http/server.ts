@@ -1,4 +1,4 @@
-import fastify, { type FastifyInstance, LogController } from 'fastify'
+import fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify'
 import { valuesOf } from '../../core/guard/credential.ts'
 import type { Guard } from '../../core/guard/guard.ts'
 import type { TenantSources } from '../../core/guard/tenant-selection.ts'
@@ -12,7 +12,8 @@ import { serviceGuardPlugin } from './guard-plugin.ts'
 import { takeJsonOnly } from './json-body.ts'
 import * as limits from './limits.ts'
 import { clientRequestId, type LogLevel, logOptions, newRequestId } from './log.ts'
-import type { Metrics } from './metrics.ts'
+import type { RequestTrace } from '../telemetry/opentelemetry.ts'
+import type { RequestTelemetry } from '../telemetry/telemetry.ts'
 import { describeRoutes, serveDescription } from './openapi.ts'
 import { problem } from './problem.ts'
 import type { Readiness } from './readiness.ts'
@@ -41,7 +42,7 @@ export type ServerOptions = {
   readonly logLevel: LogLevel
   /** Where log lines go. */
   readonly logTo: { write(line: string): void }
-  readonly metrics?: Metrics
+  readonly telemetry?: RequestTelemetry
   /** Routes of the application that the service hosts. */
   readonly applicationRoutes?: ApplicationRoutes
 }
@@ -55,7 +56,7 @@ export type Server = {
 
 /** Makes the service's HTTP application; nothing listens yet. */
 export async function createServer(options: ServerOptions): Promise<Server> {
-  const { origin, metrics } = options
+  const { origin, telemetry } = options
   let routes: readonly DeclaredRoute[] = []
   const app = fastify({
     logger: logOptions(options.logLevel, options.logTo),
@@ -97,22 +98,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       throw Object.assign(new Error('no host, or several'), { statusCode: 400 })
     }
   })
-  app.addHook('onResponse', async (request, reply) => {
-    const route = request.routeOptions.url ?? '(none)'
-    const clientId = clientRequestId(request)
-    request.log.info(
-      {
-        method: request.method,
-        route,
-        status: reply.statusCode,
-        milliseconds: Math.round(reply.elapsedTime * 10) / 10,
-        address: request.ip,
-        ...(clientId === undefined ? {} : { client_request_id: clientId }),
-      },
-      'answered',
-    )
-    metrics?.answered(request.method, route, reply.statusCode, reply.elapsedTime / 1000)
-  })
+  observe(app, telemetry)
 
   await app.register((await import('@fastify/helmet')).default, {
     contentSecurityPolicy: {
@@ -125,7 +111,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   })
   answerProblems(app, {
     routes: () => routes,
-    ...(metrics === undefined ? {} : { onDenial: (because: string) => metrics.denied(because) }),
+    ...(telemetry === undefined ? {} : { onDenial: (because: string) => telemetry.denied(because) }),
   })
   takeJsonOnly(app)
   const mount = createMount(app)
@@ -149,6 +135,43 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   await app.register(async (v1) => addV1(v1, context), { prefix: '/v1' })
   if (options.applicationRoutes !== undefined) await mount.add(options.applicationRoutes)
   return { app, routes: () => routes, drain }
+}
+
+/** One line, one measurement and, where OpenTelemetry is on, one span for each answer. */
+function observe(app: FastifyInstance, telemetry: RequestTelemetry | undefined): void {
+  const traces = new WeakMap<FastifyRequest, RequestTrace>()
+  const begin = telemetry?.begin
+  if (begin !== undefined) {
+    app.addHook('onRequest', async (request) => {
+      const trace = begin(request.method, request.headers)
+      traces.set(request, trace)
+      request.log = request.log.child({ trace_id: trace.traceId })
+    })
+    // behind the body, whose events belong to the socket and not to the request
+    app.addHook('preHandler', (request, _reply, done) => {
+      const trace = traces.get(request)
+      if (trace === undefined) done()
+      else trace.within(done)
+    })
+  }
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? '(none)'
+    const clientId = clientRequestId(request)
+    request.log.info(
+      {
+        method: request.method,
+        route,
+        status: reply.statusCode,
+        milliseconds: Math.round(reply.elapsedTime * 10) / 10,
+        address: request.ip,
+        ...(clientId === undefined ? {} : { client_request_id: clientId }),
+      },
+      'answered',
+    )
+    const answer = { method: request.method, route, status: reply.statusCode, seconds: reply.elapsedTime / 1000 }
+    telemetry?.answered(answer)
+    traces.get(request)?.end(answer)
+  })
 }
 
 function addV1(v1: FastifyInstance, context: RouteContext): void {

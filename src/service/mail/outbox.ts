@@ -32,6 +32,7 @@ export const outboxStatements = {
     text: `SELECT id, attempts FROM holdfast.outbox
 WHERE next_attempt_at <= now() ORDER BY next_attempt_at LIMIT $1::INT8`,
   },
+  outboxWaiting: { name: 'outbox_waiting', text: 'SELECT count(*)::INT8 AS waiting FROM holdfast.outbox' },
   outboxClaim: {
     name: 'outbox_claim',
     text: `UPDATE holdfast.outbox

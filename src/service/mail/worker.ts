@@ -34,6 +34,9 @@ export type OutboxWorkerOptions = {
 /** What one look at the outbox did. */
 type Delivery = { readonly delivered: number; readonly failed: number; readonly givenUp: number }
 
+/** What all looks together did, and how many mails the last one left; none where another process delivers. */
+type OutboxStats = Delivery & { readonly waiting: number | undefined }
+
 export type OutboxWorker = {
   /** Looks now and then every few seconds. */
   start(): void
@@ -43,6 +46,7 @@ export type OutboxWorker = {
   stop(): Promise<void>
   /** One look: delivers what is due, if the lease can be had. */
   runOnce(): Promise<Delivery>
+  readonly stats: OutboxStats
 }
 
 /**
@@ -56,6 +60,8 @@ export function createOutboxWorker(options: OutboxWorkerOptions): OutboxWorker {
   let again = false
   let started = false
   let halted = false
+  const totals = { delivered: 0, failed: 0, givenUp: 0 }
+  let waiting: number | undefined
 
   const send = (queries: readonly OutboxQuery[]) =>
     database.transaction((transaction) => transaction.send(queries, { commit: true }), { isolation: 'read committed' })
@@ -89,7 +95,10 @@ export function createOutboxWorker(options: OutboxWorkerOptions): OutboxWorker {
   async function runOnce(): Promise<Delivery> {
     const tally = { delivered: 0, failed: 0, givenUp: 0 }
     const lease = await options.lease()
-    if (lease === undefined) return tally
+    if (lease === undefined) {
+      waiting = undefined
+      return tally
+    }
     try {
       for (;;) {
         const [due] = await send([{ statement: outboxStatements.outboxDue, values: [BATCH] }])
@@ -97,10 +106,15 @@ export function createOutboxWorker(options: OutboxWorkerOptions): OutboxWorker {
         for (const row of rows) {
           if (lease.lost.aborted || halted) return tally
           const outcome = await deliver({ id: String(row.id), attempts: Number(row.attempts) })
-          if (outcome !== undefined) tally[outcome]++
+          if (outcome === undefined) continue
+          tally[outcome]++
+          totals[outcome]++
         }
         // a mail that failed is due later, so a full batch is followed by others
-        if (rows.length < BATCH) return tally
+        if (rows.length === BATCH) continue
+        const [left] = await send([{ statement: outboxStatements.outboxWaiting, values: [] }])
+        waiting = Number(left?.rows[0]?.['waiting'])
+        return tally
       }
     } finally {
       await lease.release()
@@ -137,6 +151,9 @@ export function createOutboxWorker(options: OutboxWorkerOptions): OutboxWorker {
       await running
     },
     runOnce,
+    get stats() {
+      return { ...totals, waiting }
+    },
   }
 }
 

@@ -285,6 +285,7 @@ describe('a unit of work', () => {
     const text = `UPDATE tenancy.teams SET name = 'x'`
     const fallen: Scope = {
       manifest: scope.manifest,
+      stats: scope.stats,
       scope: (given, grants) =>
         given === text
           ? {

@@ -1,7 +1,8 @@
 import { connect } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { open, signedIn } from '../../../src/core/guard/access.ts'
-import { listenForMetrics, createMetrics } from '../../../src/service/http/metrics.ts'
+import { createMetrics } from '../../../src/service/telemetry/metrics.ts'
+import { listenForMetrics } from '../../../src/service/telemetry/metrics-server.ts'
 import { createReadiness } from '../../../src/service/http/readiness.ts'
 import type { Pool } from '../../../src/core/database/pool.ts'
 import * as limits from '../../../src/service/http/limits.ts'
@@ -202,7 +203,7 @@ describe('the description', () => {
 describe('metrics', () => {
   it('count by route, and are told to this machine alone', async () => {
     const metrics = await createMetrics(() => undefined)
-    server = await fakeServer({ metrics })
+    server = await fakeServer({ telemetry: metrics })
     await server.app.inject('/v1/teams/secret-team/members')
     const listening = await listenForMetrics(metrics, 0)
     const { port, address } = listening.address() as { port: number; address: string }

@@ -22,6 +22,7 @@ beforeAll(async () => {
   room = await openRoom()
   const noScope = {
     manifest: serviceManifest,
+    stats: { size: 0, hits: 0, misses: 0 },
     scope: () => {
       throw new Error('the identity pool scopes nothing')
     },

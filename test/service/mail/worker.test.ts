@@ -74,6 +74,21 @@ test('what is due is delivered once, and its row deleted', async () => {
   expect(await worker().runOnce()).toEqual({ delivered: 0, failed: 0, givenUp: 0 })
 })
 
+test('counts what it did, and what it left', async () => {
+  const one = worker()
+  expect(one.stats).toEqual({ delivered: 0, failed: 0, givenUp: 0, waiting: undefined })
+  await write('a@example.com', 'b@example.com')
+  await one.runOnce()
+  await write('c@example.com')
+  fail = Object.assign(new Error('refused'), { code: 'EENVELOPE' })
+  await one.runOnce()
+  expect(one.stats).toEqual({ delivered: 2, failed: 1, givenUp: 0, waiting: 1 })
+  // without the lease another process knows
+  const other = worker({ lease: async () => undefined })
+  await other.runOnce()
+  expect(other.stats.waiting).toBe(undefined)
+})
+
 test('more than a batch in one look', async () => {
   await write(...Array.from({ length: 45 }, (_, index) => `${index}@example.com`))
   expect((await worker().runOnce()).delivered).toBe(45)

@@ -134,6 +134,7 @@ function spoilt(scope: Scope, spoil: (text: string) => string): Scope {
   const changed = new Map<unknown, ReturnType<Scope['scope']>>()
   return {
     manifest: scope.manifest,
+    stats: scope.stats,
     scope(text, grants, role) {
       const scoped = scope.scope(text, grants, role)
       const known = changed.get(scoped) ?? { ...scoped, text: spoil(scoped.text), name: `${scoped.name}_`.slice(1) }
