@@ -64,6 +64,12 @@ const PLANS = [
   'SET LOCAL enable_hashagg = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_nestloop = off',
 ]
 
+/** Which side of a loop is scanned first: where that one is empty, the other’s conditions are never evaluated. */
+const ORDERS = [
+  'SET LOCAL enable_material = off; SET LOCAL join_collapse_limit = 1; SET LOCAL from_collapse_limit = 1',
+  'SET LOCAL cpu_tuple_cost = 100',
+]
+
 /** Judges the statements of one role in one arena. */
 export class Judge {
   readonly #arena: Arena
@@ -183,6 +189,12 @@ export class Judge {
       return 'an error by a row out of reach'
     if ('failed' in first && 'failed' in second) return 'both fail, by other errors'
     if ('failed' in first && (await this.#failsAlone(statement, first, shape))) return 'an error by plan'
+    const theirsInOrders = await this.#plans('second', statement, shape, ORDERS)
+    const oursInOrders = await this.#plans('first', bound, shape, ORDERS)
+    const meetInOrders =
+      theirsInOrders.some((theirs) => areEqual(theirs, first, shape)) ||
+      oursInOrders.some((our) => areEqual(second, our, shape))
+    if (isError && meetInOrders) return 'an error by plan'
     return { detail: difference(first, second) }
   }
 
@@ -198,9 +210,14 @@ export class Judge {
     return 'failed' in outcome && areEqual(outcome, first, shape)
   }
 
-  async #plans(place: Place, sent: Sent, shape: Shape): Promise<Outcome[]> {
+  async #plans(
+    place: Place,
+    sent: Sent,
+    shape: Shape,
+    ways: readonly string[] = [...PLANS, this.#arena.reordered()],
+  ): Promise<Outcome[]> {
     const outcomes: Outcome[] = []
-    for (const before of [...PLANS, this.#arena.reordered()]) {
+    for (const before of ways) {
       outcomes.push(await this.#run(place, { text: sent.text, values: sent.values }, { ...shape, before }))
     }
     return outcomes
