@@ -2,11 +2,14 @@ import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { roleSettings } from '../../../../src/core/database/dialect.ts'
 import type { Table } from '../../../../src/core/scope/manifest.ts'
 import { type Proof, type ProofOptions, prove } from '../../../../src/tools/inspect/proof/prove.ts'
 import { connect } from '../../../backends.ts'
 import { proofText } from '../../../../src/tools/inspect/proof/proof-text.ts'
 import type { TestDatabase } from '../../../postgres.ts'
+import { installStandin } from '../../../cockroach-standin/install.ts'
+import { type Standin, startStandin } from '../../../cockroach-standin/standin.ts'
 import { startWireProxy } from '../../../wire-proxy.ts'
 import { allTables, contentsOf, makeProofDatabase, tablesOf } from './proof-database.ts'
 
@@ -406,7 +409,8 @@ describe('triggers', () => {
 
 describe('a tenant column', () => {
   it('of text, to whose collation capitals are small letters, shows', async () => {
-    const text = (more: string): string => `tenant_id TEXT ${more} NOT NULL, created_by UUID NOT NULL`
+    const text = (more: string): string =>
+      `tenant_id TEXT ${more} NOT NULL, created_by UUID NOT NULL, id UUID PRIMARY KEY`
     const open = [
       `ALTER TABLE app.cased OWNER TO holdfast_owner`,
       'ALTER TABLE app.cased ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY',
@@ -424,8 +428,9 @@ describe('a tenant column', () => {
         'INSERT A 1/1',
         'UPDATE A 2/2',
         'DELETE A 2/2',
+        'ON CONFLICT DO UPDATE A 1/2',
         'ON CONFLICT DO NOTHING A 1/2',
-        'MOVE A 3/2',
+        'MOVE A 2/2',
       ])
     } finally {
       await database.owner('DROP COLLATION app.ci')
@@ -535,6 +540,39 @@ it('waits for no lock', async () => {
   } finally {
     await other.end()
   }
+})
+
+describe('through the stand-in for CockroachDB', () => {
+  let standin: Standin
+  beforeAll(async () => {
+    await installStandin(database.target('superuser'))
+    const settings = Object.fromEntries(roleSettings('cockroachdb').map(({ name, value }) => [name, value]))
+    standin = await startStandin(database.target('migrator'), { settings })
+  })
+  afterAll(() => standin.close())
+  const through = (o: Partial<ProofOptions>): Promise<Proof> =>
+    run(tablesOf('payments', 'invoices', 'customers'), { migrator: standin.address, ...o })
+
+  it('triggers that are not told count as there', async () => {
+    const { dialect, rows } = await through({})
+    expect(dialect).toBe('cockroachdb')
+    expect(rows.filter(({ verdict }) => verdict === 'proven').every(({ rows: which }) => which === 'existing')).toBe(
+      true,
+    )
+    expect(rows.find(({ verdict }) => verdict === 'untried')?.why).toMatch(/trigger or rule that could not be listed/)
+  })
+
+  it('all is proven in transactions that are said, one that collides is run again', async () => {
+    standin.faults.fail('40001', 60)
+    const proof = await through({ withTriggers: true })
+    expect(standin.faults.isArmed).toBe(false)
+    expect([proof.dialect, ...verdicts(proof)]).toEqual(['cockroachdb', 'proven'])
+    await database.owner('CREATE POLICY second ON app.payments FOR DELETE USING (true)')
+    const broken = await through({ withTriggers: true }).finally(() =>
+      database.owner('DROP POLICY second ON app.payments'),
+    )
+    expect(refuted(broken)).toEqual(['DELETE none 5/3'])
+  })
 })
 
 it('docs/proof.md shows what it says', async () => {
