@@ -14,6 +14,8 @@ export type Terminal = {
   readonly directory: string
   /** whether escape sequences are welcome (NO_COLOR, and a terminal) */
   readonly color: boolean
+  /** beside the results, a line that the next one writes over; not there without a terminal */
+  readonly status?: (line: string) => void
 }
 
 /** A command: how it is typed, what it does; `main.ts` says in a line what it is for. */

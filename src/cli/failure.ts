@@ -6,6 +6,7 @@ const TOLD = new Set([
   'ConfigError',
   'StartError',
   'DatabaseError',
+  'MigrationError',
   'StatementError',
   'EmbeddedInUseError',
   'AccessError',
@@ -29,7 +30,9 @@ export function explainFailure(error: unknown, environment: Readonly<Record<stri
 }
 
 /** The reason under a database error, such as "connect ECONNREFUSED"; never a server's DETAIL. */
-function causeOf({ cause }: Error): string {
+function causeOf({ name, cause }: Error): string {
+  // what the server said stands in it already
+  if (name === 'MigrationError') return ''
   return cause instanceof Error &&
     cause.message !== '' &&
     // the message has it already

@@ -101,8 +101,14 @@ function overview(): string {
   ].join('\n')
 }
 
+/** Writes a line over the one before; back to its beginning, so that what follows writes over this one. */
+function overwrite(line: string): void {
+  process.stderr.write(`\u001b[2K${line.slice(0, (process.stderr.columns ?? 80) - 1)}\r`)
+}
+
 /** The real terminal. A reader that has gone (`| head`) is no failure. */
 function ownTerminal(): Terminal {
+  const isPlain = process.env['NO_COLOR'] || process.env['TERM'] === 'dumb'
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EPIPE') process.exit(0)
@@ -119,7 +125,8 @@ function ownTerminal(): Terminal {
     environment: process.env,
     directory: process.cwd(),
     // results and what is said beside them may go to different places
-    color: process.stdout.isTTY === true && process.stderr.isTTY === true && !process.env['NO_COLOR'],
+    color: process.stdout.isTTY === true && process.stderr.isTTY === true && !isPlain,
+    ...(process.stderr.isTTY === true && !isPlain ? { status: overwrite } : {}),
   }
 }
 

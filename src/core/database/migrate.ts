@@ -1,14 +1,13 @@
-import { randomUUID } from 'node:crypto'
 import type { Connection } from './connection.ts'
 import type { ConnectionTarget } from './connection-target.ts'
-import { hasTransactionalDdl, isOptionalSet, type OptionalSet } from './dialect.ts'
-import { DatabaseError } from './errors.ts'
+import type { OptionalSet } from './dialect.ts'
 import { Hosts } from './hosts.ts'
-import { type HeldLease, holdLease } from './lease.ts'
-import { type Migration, type MigrationSource, ownMigrations, readSets } from './migration-file.ts'
+import type { HeldLease } from './lease.ts'
+import { takeMigrateLease } from './migrate-lease.ts'
+import { type Migration, ownMigrations, readSets } from './migration-file.ts'
 import {
-  bootstrapStatements,
-  type AppliedMigration,
+  appliedOptional,
+  changedStep,
   existsAlready,
   labelOf,
   lookUpApplied,
@@ -16,7 +15,8 @@ import {
   readApplied,
   readSteps,
 } from './migration-ledger.ts'
-import { runStepAtomically, runStepInDoubt } from './migration-step.ts'
+import { judgeSets, missingRunner } from './migration-plan.ts'
+import { runStep } from './migration-step.ts'
 import { createPool, type Pool } from './pool.ts'
 import { type RoleGrants, seedRoles } from './role-seed.ts'
 
@@ -32,8 +32,28 @@ export type MigrateOptions = {
   readonly optional?: readonly OptionalSet[]
   /** Role definitions to make current; none: roles are left alone. */
   readonly roleGrants: RoleGrants
+  /** How long another process's migrations are waited for, in milliseconds; 0: not at all. Five minutes if left out. */
+  readonly waitMs?: number
+  /** A line for each file, and for who is waited for. */
   readonly log?: (line: string) => void
+  /** The same, statement by statement. */
+  readonly progress?: (progress: MigrationProgress) => void
 }
+
+/** How far a migration has come. */
+export type MigrationProgress =
+  | { readonly kind: 'waiting'; readonly for: string; readonly secondsLeft: number }
+  | {
+      readonly kind: 'statement'
+      readonly migration: string
+      /** Which file of how many that are pending, from 1. */
+      readonly file: number
+      readonly files: number
+      /** Which statement of how many in the file, from 1. */
+      readonly statement: number
+      readonly statements: number
+    }
+  | { readonly kind: 'applied'; readonly migration: string; readonly file: number; readonly files: number }
 
 /** What `migrate` has done. */
 export type MigrationReport = {
@@ -52,12 +72,8 @@ export type MigrationStatus = {
   readonly pending: readonly string[]
 }
 
-/** A holder that died is waited for this long; a statement may take longer, the lease is renewed meanwhile. */
-const leaseSeconds = 30
-/** How long another process's migrations are waited for. */
-const waitMs = 300_000
-/** Pause between two looks at another process's lease, in milliseconds. */
-const waitStepMs = 50
+/** How long another process's migrations are waited for, in milliseconds, unless somebody said otherwise. */
+const defaultWaitMs = 300_000
 /** Processes that make the ledger at once collide; so many tries let each of them pass. */
 const bootstrapTries = 10
 /** The migrator's own connection may take this long to be made, in milliseconds. */
@@ -69,35 +85,35 @@ const migratorStatementLimit = 64
  * Brings a database up to date: numbered files in order, each statement recorded, under the lease `migrate`. May be run
  * by several processes at once, and again after a crash at any point.
  *
- * @throws DatabaseError `migration_file_invalid`, `migration_changed`, `migration_unknown`, `migration_failed`,
- * `migration_in_doubt`, `lease_held`, `lease_lost`, and those of `createPool`
+ * @throws MigrationError `migration_changed`, `migration_unknown`, `migration_failed`, `migration_in_doubt`, `lease_held`,
+ * `lease_lost`, `connection_lost`: each says which file and statement, and what to do
+ * @throws DatabaseError `migration_file_invalid`, and those of `createPool`
  */
 export async function migrate(o: MigrateOptions): Promise<MigrationReport> {
-  const log = o.log ?? (() => undefined)
+  const tell = teller(o)
   const connection = await openMigrator(o.target)
   let pool: Pool | undefined
   let lease: HeldLease | undefined
   try {
-    await bootstrap(connection)
     pool = await createPool({
       connection: o.target,
       size: 1,
       applicationName: 'holdfast migrate',
       role: 'holdfast_owner',
     })
-    lease = await waitForLease(pool, log)
-    const known = await readApplied(connection)
-    const sets = await readSets({
-      own: o.directory ?? ownMigrations,
-      application: o.application,
-      dialect: connection.dialect,
-      optional: new Set([...(o.optional ?? []), ...optionalOf(known)]),
-    })
+    await bootstrap(connection, await missingRunner(pool))
+    lease = await takeMigrateLease(pool, o.waitMs ?? defaultWaitMs, ({ holder, secondsLeft }) =>
+      tell({ kind: 'waiting', for: holder, secondsLeft }),
+    )
     // all of it is judged before any of it is run
-    const pending = sets.flatMap(({ source, files }) => pendingOf(files, ofSource(known, source)))
-    for (const migration of pending) {
-      log(`applying ${labelOf(migration)}`)
-      await apply(connection, migration, lease)
+    const { sets, pending } = await judgeSets(
+      { ...o, directory: o.directory ?? ownMigrations, dialect: connection.dialect },
+      await readApplied(connection),
+    )
+    for (const [index, migration] of pending.entries()) {
+      await apply(connection, migration, lease, (progress) =>
+        tell({ ...progress, migration: labelOf(migration), file: index + 1, files: pending.length }),
+      )
     }
     const roles = Object.keys(o.roleGrants).length === 0 ? undefined : await seedRoles(pool, o.roleGrants)
     return { applied: pending.map(labelOf), total: sets.flatMap(({ files }) => files).length, roles }
@@ -124,11 +140,16 @@ export async function migrationStatus(
     return migrationStatus(pool, directory, application).finally(() => pool.close())
   }
   const applied = await lookUpApplied(source)
-  const sets = await readSets({ own: directory, application, dialect: source.dialect, optional: optionalOf(applied) })
+  const sets = await readSets({
+    own: directory,
+    application,
+    dialect: source.dialect,
+    optional: appliedOptional(applied),
+  })
   const pending = sets.flatMap((set) =>
     pendingOf(
       set.files,
-      ofSource(applied, set.source).filter(({ version }) => version <= set.files.length),
+      applied.filter((each) => each.source === set.source && each.version <= set.files.length),
     ),
   )
   return {
@@ -138,13 +159,14 @@ export async function migrationStatus(
   }
 }
 
-/** The optional sets that a database has chosen. */
-function optionalOf(applied: readonly AppliedMigration[]): Set<string> {
-  return new Set(applied.map(({ source }) => source).filter((source) => isOptionalSet(source)))
-}
-
-function ofSource(applied: readonly AppliedMigration[], source: MigrationSource): AppliedMigration[] {
-  return applied.filter((each) => each.source === source)
+function teller({ progress: listener, log }: MigrateOptions): (progress: MigrationProgress) => void {
+  let last = ''
+  return (progress) => {
+    listener?.(progress)
+    if (progress.kind === 'waiting') log?.(`another process is migrating; waiting for ${progress.for}`)
+    else if (progress.migration !== last) log?.(`applying ${progress.migration}`)
+    if (progress.kind !== 'waiting') last = progress.migration
+  }
 }
 
 async function openMigrator(target: ConnectionTarget): Promise<Connection> {
@@ -162,8 +184,8 @@ async function openMigrator(target: ConnectionTarget): Promise<Connection> {
   )
 }
 
-async function bootstrap(connection: Connection): Promise<void> {
-  for (const statement of bootstrapStatements) {
+async function bootstrap(connection: Connection, missing: readonly string[]): Promise<void> {
+  for (const statement of missing) {
     for (let attempt = 1; ; attempt++) {
       try {
         await connection.client.query(statement)
@@ -175,32 +197,25 @@ async function bootstrap(connection: Connection): Promise<void> {
   }
 }
 
-async function waitForLease(pool: Pool, log: (line: string) => void): Promise<HeldLease> {
-  const holder = `${process.pid}-${randomUUID()}`
-  const start = performance.now()
-  for (let isFirst = true; ; isFirst = false) {
-    const lease = await holdLease(pool, 'migrate', holder, leaseSeconds)
-    if (lease !== undefined) return lease
-    if (isFirst) log('another process is migrating; waiting')
-    if (performance.now() - start > waitMs) throw new DatabaseError('lease_held', 'Another process is still migrating.')
-    await new Promise((resolve) => setTimeout(resolve, waitStepMs))
-  }
-}
+/** What `apply` tells of itself; its caller knows which file it is. */
+type FileProgress =
+  | { readonly kind: 'statement'; readonly statement: number; readonly statements: number }
+  | { readonly kind: 'applied' }
 
-async function apply(connection: Connection, migration: Migration, lease: HeldLease): Promise<void> {
+async function apply(
+  connection: Connection,
+  migration: Migration,
+  lease: HeldLease,
+  tell: (progress: FileProgress) => void,
+): Promise<void> {
   const recorded = await readSteps(connection, migration)
-  const run = hasTransactionalDdl(connection.dialect) ? runStepAtomically : runStepInDoubt
   for (const [index, step] of migration.steps.entries()) {
     const earlier = recorded.get(index)
-    if (earlier !== undefined && earlier.digest !== step.digest) {
-      throw new DatabaseError(
-        'migration_changed',
-        `Statement ${index + 1} of "${labelOf(migration)}" was changed after it was run.`,
-      )
-    }
+    if (earlier !== undefined && earlier.digest !== step.digest) throw changedStep(migration, index)
     if (earlier?.done === true) continue
     lease.lost.throwIfAborted()
-    await run({ connection, migration, index, step, recorded: earlier, holder: lease.holder })
+    tell({ kind: 'statement', statement: index + 1, statements: migration.steps.length })
+    await runStep({ connection, migration, index, step, recorded: earlier, holder: lease.holder })
   }
   const { client } = connection
   await client.query('BEGIN')
@@ -213,4 +228,5 @@ async function apply(connection: Connection, migration: Migration, lease: HeldLe
     migration.version,
   ])
   await client.query('COMMIT')
+  tell({ kind: 'applied' })
 }

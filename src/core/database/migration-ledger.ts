@@ -1,6 +1,7 @@
 import type { Connection } from './connection.ts'
-import { DatabaseError, StatementError } from './errors.ts'
 import { isOptionalSet } from './dialect.ts'
+import { StatementError } from './errors.ts'
+import { MigrationError } from './migration-error.ts'
 import type { Migration, MigrationSource } from './migration-file.ts'
 import type { Pool } from './pool.ts'
 import type { Row, Statement } from './statement.ts'
@@ -62,11 +63,16 @@ export async function readApplied(connection: Connection): Promise<AppliedMigrat
 
 /** The same, for any role and pool; none if the runner was never there. */
 export async function lookUpApplied(pool: Pool): Promise<AppliedMigration[]> {
+  return appliedOf(await lookUp(pool, appliedStatement))
+}
+
+/** Rows of the runner's own tables; none if it was never there. */
+export async function lookUp(pool: Pool, statement: Statement, values: readonly unknown[] = []): Promise<Row[]> {
   try {
     const [result] = await pool.transaction((transaction) =>
-      transaction.send([{ statement: appliedStatement, values: [] }], { commit: true }),
+      transaction.send([{ statement, values }], { commit: true }),
     )
-    return appliedOf(result?.rows ?? [])
+    return [...(result?.rows ?? [])]
   } catch (error) {
     // No such table, no such schema.
     if (error instanceof StatementError && ['42P01', '3F000'].includes(error.sqlstate)) return []
@@ -86,16 +92,45 @@ function isSource(source: unknown): source is MigrationSource {
   return source === 'holdfast' || source === 'application' || isOptionalSet(String(source))
 }
 
+/** How far an unfinished file has come. */
+const stepsStatement: Statement = {
+  name: 'hf_migration_steps',
+  text: 'SELECT step, digest, done FROM holdfast.migration_steps WHERE source = $1::TEXT AND version = $2::INT8',
+}
+
 /** Reads how far an unfinished file has come. */
 export async function readSteps(
   connection: Connection,
   { source, version }: Pick<Migration, 'source' | 'version'>,
 ): Promise<Map<number, RecordedStep>> {
-  const { rows } = await connection.client.query<{ step: string; digest: string; done: boolean }>(
-    'SELECT step, digest, done FROM holdfast.migration_steps WHERE source = $1::TEXT AND version = $2::INT8',
-    [source, version],
-  )
-  return new Map(rows.map(({ step, digest, done }) => [Number(step), { digest, done }]))
+  return stepsOf((await connection.client.query<Row>(stepsStatement.text, [source, version])).rows)
+}
+
+/** The same, for any role and pool; none if the runner was never there. */
+export async function lookUpSteps(
+  pool: Pool,
+  { source, version }: Pick<Migration, 'source' | 'version'>,
+): Promise<Map<number, RecordedStep>> {
+  return stepsOf(await lookUp(pool, stepsStatement, [source, version]))
+}
+
+function stepsOf(rows: readonly Row[]): Map<number, RecordedStep> {
+  return new Map(rows.map(({ step, digest, done }) => [Number(step), { digest: String(digest), done: done === true }]))
+}
+
+/** The optional sets that a database has chosen. */
+export function appliedOptional(applied: readonly AppliedMigration[]): Set<string> {
+  return new Set(applied.map(({ source }) => source).filter((source) => isOptionalSet(source)))
+}
+
+/** A statement that was run already does not read as it did. */
+export function changedStep(migration: Migration, index: number): MigrationError {
+  return new MigrationError('migration_changed', {
+    what: `Statement ${index + 1} of "${labelOf(migration)}" was changed after it was run.`,
+    migration: labelOf(migration),
+    statement: index + 1,
+    next: ['Undo the change: what was run stays as it was. Statements after it may still be changed.'],
+  })
 }
 
 /** A migration as people read it: an application's names its set. */
@@ -116,16 +151,27 @@ export function pendingOf(files: readonly Migration[], applied: readonly Applied
     const label = labelOf({ source, name })
     const file = files[version - 1]
     if (file === undefined) {
-      throw new DatabaseError(
-        'migration_unknown',
-        `The database has migration "${label}", which this version does not know.`,
-      )
+      throw new MigrationError('migration_unknown', {
+        what: `The database has migration "${label}", which this version does not know.`,
+        migration: label,
+        next: [
+          source === 'application'
+            ? 'It was migrated from newer files of your application: migrate from those. Nothing was changed.'
+            : 'It was migrated by a newer version of Holdfast: migrate with that one. Nothing was changed.',
+        ],
+      })
     }
     if (file.name !== name || file.digest !== digest) {
-      throw new DatabaseError(
-        'migration_changed',
-        `Migration "${label}" was changed after it was applied. Undo the change, and write a new migration instead.`,
-      )
+      throw new MigrationError('migration_changed', {
+        what: `Migration "${label}" was changed after it was applied.`,
+        migration: label,
+        next: [
+          file.name === name
+            ? `Applied with SHA-256 ${digest}; ${name}.sql has ${file.digest} now.`
+            : `Number ${version} is ${file.name}.sql now.`,
+          'Undo the change, and write a new migration instead. Nothing was changed.',
+        ],
+      })
     }
   }
   const done = new Set(applied.map(({ version }) => version))
