@@ -14,7 +14,8 @@ const help = `holdfast doctor: say what is wrong with a database, why it matters
 
   DATABASE_URL           your database, as holdfast_app
   HOLDFAST_IDENTITY_URL  the same, as holdfast_identity
-  HOLDFAST_DATA_DIR      without these: the folder of the embedded database, while it does not run
+  HOLDFAST_MIGRATOR_URL  instead of both: as holdfast_migrator
+  HOLDFAST_DATA_DIR      without any: the folder of the embedded database, while it does not run
 
 \`serve\` judges by the same rules at every start. Exit code 1 when something is found. docs/doctor.md has every rule.`
 
@@ -64,9 +65,13 @@ async function withTargets<Result>(
   if (app !== '' && identity !== '') return work({ app: { url: app }, identity: { url: identity } })
   if (app !== '' || identity !== '')
     throw new UsageError('Set both DATABASE_URL and HOLDFAST_IDENTITY_URL, or neither.')
+  const migrator = environment['HOLDFAST_MIGRATOR_URL'] ?? ''
+  if (migrator !== '') return work({ migrator: { url: migrator } })
   const dataDirectory = resolve(directory, environment['HOLDFAST_DATA_DIR'] || '.holdfast')
   if (!existsSync(dataDirectory)) {
-    throw new UsageError('Set DATABASE_URL and HOLDFAST_IDENTITY_URL; there is no embedded database here either.')
+    throw new UsageError(
+      'Set DATABASE_URL and HOLDFAST_IDENTITY_URL, or HOLDFAST_MIGRATOR_URL; there is no embedded database here either.',
+    )
   }
   const { startEmbedded } = await import('../core/database/embedded.ts')
   const embedded = await startEmbedded({ dataDirectory, log: err })

@@ -22,7 +22,7 @@ current_role current_schema current_time current_timestamp current_user dec deci
 else end except exists extract false family fetch float for foreign freeze from full grant greatest group grouping having
 if ilike in index initially inner inout int integer intersect interval into is isnull join lateral leading least left like
 limit localtime localtimestamp natural nchar none normalize not nothing notnull null nullif numeric offset on only or order
-out outer overlaps overlay placing position precision primary public real references returning right row select
+out outer overlaps overlay placing position precision primary real references returning right row select
 session_user setof similar smallint some string substring symmetric system_user table tablesample then time timestamp to
 trailing treat trim true union unique user using values varchar variadic verbose virtual when where window with work
 xmlattributes xmlconcat xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable`.split(
