@@ -5,12 +5,17 @@ import type { ServiceTargets } from '../service/inspection.ts'
 import type { Finding } from '../tools/inspect/finding.ts'
 import { type Command, readArguments, type Terminal, UsageError } from './command.ts'
 import { jsonLine } from './json-line.ts'
+import { onlyProven, proofFlags, proofForDoctor, tellProof } from './prove.ts'
 
 const help = `holdfast doctor: say what is wrong with a database, why it matters, and what mends it
 
   --fix          print the statements that mend it as a migration; nothing is executed
   --config FILE  configuration file with the roles and the application
   --json         print the findings as JSON
+  --prove        try row-level security as well, by statements that are rolled back: docs/proof.md. As holdfast_migrator,
+                 by HOLDFAST_MIGRATOR_URL, all of it can be tried
+  --prove-in-production  --prove, where the database is not one for development
+  --with-triggers        --prove, writing to tables with triggers too
 
   DATABASE_URL           your database, as holdfast_app
   HOLDFAST_IDENTITY_URL  the same, as holdfast_identity
@@ -27,14 +32,20 @@ export const doctor: Command = {
       fix: { type: 'boolean' },
       config: { type: 'string' },
       json: { type: 'boolean' },
+      ...proofFlags,
     })
     if (values.fix === true && values.json === true) throw new UsageError('Give one of --fix and --json.')
     const manifest = await readManifest(values.config, terminal)
     const { inspectDatabase } = await import('../service/inspection.ts')
     const findings = await withTargets(terminal, (targets) => inspectDatabase(targets, manifest))
-    if (values.json === true) terminal.out(jsonLine({ findings }))
-    else await tell(findings, values.fix === true, terminal)
-    return findings.length === 0 ? 0 : 1
+    const proof = await proofForDoctor(values, manifest.tables, terminal)
+    const all = [...findings, ...(values.fix === true ? onlyProven(proof, findings) : (proof?.findings ?? []))]
+    if (values.json === true) terminal.out(jsonLine({ findings: all, ...(proof === undefined ? {} : { proof }) }))
+    else {
+      if (proof !== undefined) await tellProof(proof, values.fix === true ? terminal.err : terminal.out)
+      await tell(all, values.fix === true, terminal)
+    }
+    return all.length === 0 ? 0 : 1
   },
 }
 

@@ -1,12 +1,14 @@
+import { resolve } from 'node:path'
 import type { ConnectionTarget } from '../core/database/connection-target.ts'
 import { DatabaseError } from '../core/database/errors.ts'
 import { visible } from '../core/scope/excerpt.ts'
 import type { Table } from '../core/scope/manifest.ts'
+import type { Finding } from '../tools/inspect/finding.ts'
 import type { Proof } from '../tools/inspect/proof/prove.ts'
-import type { Terminal } from './command.ts'
+import { type Terminal, UsageError } from './command.ts'
 
 /** The flag that says that the proof may run in production. */
-export const PRODUCTION_FLAG = 'prove-in-production'
+const PRODUCTION_FLAG = 'prove-in-production'
 
 /** Which database is proven, and what else is allowed there. */
 export type ProofRequest = {
@@ -48,6 +50,66 @@ export async function proveSecondWall(
     if (error instanceof DatabaseError && error.code === 'unsupported_use') return { notTried: error.message }
     throw error
   }
+}
+
+/** Flags of the proof, for `doctor`. */
+export const proofFlags = {
+  prove: { type: 'boolean' },
+  [PRODUCTION_FLAG]: { type: 'boolean' },
+  'with-triggers': { type: 'boolean' },
+} as const
+type ProofValues = { readonly [Name in keyof typeof proofFlags]?: boolean }
+
+/**
+ * What `doctor --prove` adds: the proof, on the database that the environment names, or on the embedded one.
+ *
+ * @returns nothing when `--prove` was not given
+ * @throws UsageError when it was not tried, with why
+ * @throws DatabaseError
+ */
+export async function proofForDoctor(
+  values: ProofValues,
+  tables: readonly Table[],
+  { environment, directory, err }: Terminal,
+): Promise<Proof | undefined> {
+  if (values.prove !== true) {
+    const [flag] = Object.keys(values).filter((name) => name !== 'prove' && Object.hasOwn(proofFlags, name))
+    if (flag !== undefined) throw new UsageError(`--${flag} is for --prove.`)
+    return undefined
+  }
+  const url = (name: string): ConnectionTarget | undefined => {
+    const text = environment[name]
+    return text === undefined || text === '' ? undefined : { url: text }
+  }
+  const prove = async (targets: Pick<ProofRequest, 'app' | 'migrator'>): Promise<Proof> => {
+    const inProduction = values[PRODUCTION_FLAG] === true
+    const withTriggers = values['with-triggers'] === true
+    const answer = await proveSecondWall({ ...targets, tables, inProduction, withTriggers }, environment)
+    if ('notTried' in answer) throw new UsageError(`The second wall was not tried: ${answer.notTried}.`)
+    return answer.proof
+  }
+  const named = { app: url('DATABASE_URL'), migrator: url('HOLDFAST_MIGRATOR_URL') }
+  if (named.app !== undefined || named.migrator !== undefined) return prove(named)
+  const { startEmbedded } = await import('../core/database/embedded.ts')
+  const dataDirectory = resolve(directory, environment['HOLDFAST_DATA_DIR'] || '.holdfast')
+  const embedded = await startEmbedded({ dataDirectory, log: err })
+  try {
+    return await prove({ migrator: embedded.target('migrator') })
+  } finally {
+    await embedded.stop()
+  }
+}
+
+/** Prints the table, and a line between it and what follows. */
+export async function tellProof(proof: Proof, out: (line: string) => void): Promise<void> {
+  const { proofText } = await import('../tools/inspect/proof/proof-text.ts')
+  for (const line of [...proofText(proof), '']) out(line)
+}
+
+/** What the proof found on tables of which nothing else was found: whoever mends the rest has mended them. */
+export function onlyProven(proof: Proof | undefined, findings: readonly Finding[]): readonly Finding[] {
+  const known = new Set(findings.map(({ object }) => object))
+  return (proof?.findings ?? []).filter(({ object }) => !known.has(object))
 }
 
 /**

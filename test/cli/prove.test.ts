@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { defaultRoles } from '../../src/service/tenancy/manifest.ts'
 import { createTestDatabase, type TestDatabase } from '../postgres.ts'
 import { urlOf } from '../service/http/open-service.ts'
@@ -51,4 +51,53 @@ it('in production it waits to be asked for, and says what it would do', async ()
   )
   const { out: asked } = await migrate(['--prove-in-production'], { NODE_ENV: 'production' })
   expect(asked).toContain('Second wall: 48 proven')
+})
+
+describe('doctor --prove', () => {
+  const doctor = (flags: readonly string[], environment: Record<string, string> = {}): Promise<Run> =>
+    holdfast(
+      ['doctor', ...flags],
+      {
+        DATABASE_URL: urlOf(database, 'app'),
+        HOLDFAST_IDENTITY_URL: urlOf(database, 'identity'),
+        HOLDFAST_MIGRATOR_URL: urlOf(database, 'migrator'),
+        ...environment,
+      },
+      directory,
+    )
+
+  it('shows the table, and finds nothing on a clean database', async () => {
+    const { code, out, err } = await doctor(['--prove'])
+    expect([code, err]).toEqual([0, 'Nothing is wrong with this database.'])
+    expect(out).toMatch(/^The second wall alone, as holdfast_app/)
+    expect(out).toMatch(/tenancy.teams +MOVE +0\/2 +0\/1 +0\/3 +– +proven\n/)
+  })
+
+  it('adds what is refuted to the findings, and to what mends it only where nothing else was found', async () => {
+    await database.owner('CREATE POLICY second ON tenancy.teams FOR SELECT USING (true)')
+    try {
+      const { code, out } = await doctor(['--prove', '--json'])
+      const { findings } = JSON.parse(out) as { findings: { rule: string; object: string }[] }
+      expect([code, findings.at(-1)]).toMatchObject([1, { rule: 'second-wall-proof', object: 'tenancy.teams' }])
+      expect(findings.length).toBeGreaterThan(1)
+      const { out: migration, err } = await doctor(['--prove', '--fix'])
+      expect(migration.match(/DROP POLICY (?:IF EXISTS )?"?second/g)).toHaveLength(1)
+      expect(err).toMatch(/tenancy.teams +SELECT .* REFUTED/)
+    } finally {
+      await database.owner('DROP POLICY second ON tenancy.teams')
+    }
+  })
+
+  it('is asked for, and in production asked for twice', async () => {
+    const { out } = await doctor([])
+    expect(out).not.toContain('second wall')
+    const production = { NODE_ENV: 'production' }
+    const refusal = await doctor(['--prove'], production)
+    expect([refusal.code, refusal.err]).toEqual([2, expect.stringMatching(/not tried: .*--prove-in-production/)])
+    expect((await doctor(['--prove', '--prove-in-production'], production)).code).toBe(0)
+    expect(await doctor(['--with-triggers'])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('is for --prove') as unknown,
+    })
+  })
 })
