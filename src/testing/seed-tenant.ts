@@ -84,9 +84,9 @@ export function ofTenant(manifest: Manifest, table: Table): string | undefined {
   const parent = parentOf(manifest, table)
   if (table.through !== undefined && parent !== undefined) {
     const { column, references } = table.through
-    return `EXISTS (SELECT 1 FROM ${nameText(parent)} p WHERE p."${references}" = t."${column}" AND p."${parent.tenant}"::TEXT = $1)`
+    return `EXISTS (SELECT 1 FROM ${nameText(parent)} p WHERE p."${references}" = t."${column}" AND p."${parent.tenant}"::TEXT = $1::TEXT)`
   }
-  return table.tenant === undefined ? undefined : `t."${table.tenant}"::TEXT = $1`
+  return table.tenant === undefined ? undefined : `t."${table.tenant}"::TEXT = $1::TEXT`
 }
 
 type Tenant = { id: string; canary: string; caller: TestCaller; rows: ReadonlyMap<string, readonly Row[]> }

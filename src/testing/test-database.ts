@@ -35,7 +35,7 @@ export async function makeTestDatabase(
     try {
       await client.query(`SELECT pg_catalog.pg_advisory_lock(${ADVISORY_LOCK})`)
       await sweep(client)
-      const { rows } = await client.query('SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1', [template])
+      const { rows } = await client.query('SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1::TEXT', [template])
       if (rows.length === 0) await makeTemplate(server, client, template, manifest, migrations)
       await client.query(`CREATE DATABASE ${name} TEMPLATE ${template}`)
       const inside = await connect({ ...server, database: name })

@@ -92,22 +92,24 @@ export async function openTestHoldfast<const M extends Manifest>(o: {
       }
       const userId = randomUUID()
       const { token, hash } = newSessionToken()
-      await asOwner('INSERT INTO holdfast.tenants (slug, name) VALUES ($1, $1) ON CONFLICT (slug) DO NOTHING', [tenant])
-      const [row] = await asOwner('SELECT id::TEXT AS id FROM holdfast.tenants WHERE slug = $1', [tenant])
+      await asOwner(
+        'INSERT INTO holdfast.tenants (slug, name) VALUES ($1::TEXT, $1::TEXT) ON CONFLICT (slug) DO NOTHING',
+        [tenant],
+      )
+      const [row] = await asOwner('SELECT id::TEXT AS id FROM holdfast.tenants WHERE slug = $1::TEXT', [tenant])
       const tenantId = String(row?.['id'])
-      await asOwner('INSERT INTO holdfast.users (id, email, display_name) VALUES ($1, $2, $3)', [
+      await asOwner('INSERT INTO holdfast.users (id, email, display_name) VALUES ($1::UUID, $2::TEXT, $3::TEXT)', [
         userId,
         `${userId}@example.com`,
         role,
       ])
-      await asOwner('INSERT INTO holdfast.memberships (tenant_id, user_id, role) VALUES ($1, $2, $3)', [
-        tenantId,
-        userId,
-        role,
-      ])
+      await asOwner(
+        'INSERT INTO holdfast.memberships (tenant_id, user_id, role) VALUES ($1::UUID, $2::UUID, $3::TEXT)',
+        [tenantId, userId, role],
+      )
       await asOwner(
         `INSERT INTO holdfast.sessions (token_hash, user_id, tenant_id, assurance, idle_seconds, expires_at)
-         VALUES ($1, $2, $3, 'aal2', 3600, now() + INTERVAL '1 day')`,
+         VALUES ($1::BYTEA, $2::UUID, $3::UUID, 'aal2', 3600, now() + INTERVAL '1 day')`,
         [hash, userId, tenantId],
       )
       const { unit, stream } = await holdfast.enter(token)

@@ -11,9 +11,9 @@ const ownSchemas = ['holdfast', 'tenancy'] as const
  */
 const sections = [
   `SELECT 'schema ' || n.nspname AS heading, 'owner ' || pg_catalog.pg_get_userbyid(n.nspowner) AS line
-FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY ($1)`,
+FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY ($1::TEXT[])`,
   `SELECT 'schema ' || n.nspname AS heading, 'grant ' || a.privilege_type || ' to ' || ${grantee('a')} AS line
-FROM pg_catalog.pg_namespace n, pg_catalog.aclexplode(n.nspacl) a WHERE n.nspname = ANY ($1) AND a.grantee <> n.nspowner`,
+FROM pg_catalog.pg_namespace n, pg_catalog.aclexplode(n.nspacl) a WHERE n.nspname = ANY ($1::TEXT[]) AND a.grantee <> n.nspowner`,
   `SELECT ${tableName()} AS heading, 'owner ' || pg_catalog.pg_get_userbyid(c.relowner)
 || CASE WHEN c.relrowsecurity THEN ', row-level security' ELSE '' END
 || CASE WHEN c.relforcerowsecurity THEN ', forced' ELSE '' END AS line
@@ -52,12 +52,12 @@ WHERE a.grantee <> f.proowner`,
 ]
 
 function tables(): string {
-  return `pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = ANY ($1)
+  return `pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = ANY ($1::TEXT[])
 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')`
 }
 
 function functions(): string {
-  return `pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace AND n.nspname = ANY ($1)
+  return `pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace AND n.nspname = ANY ($1::TEXT[])
 JOIN pg_catalog.pg_language l ON l.oid = f.prolang`
 }
 
