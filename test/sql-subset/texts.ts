@@ -106,6 +106,9 @@ const frames: readonly (readonly [string, string])[] = [
   ['CREATE POLICY p ON a.b FOR ALL TO PUBLIC ', ''],
 ]
 
+/** Three words of prose in a row, which SQL in capitals has nowhere. */
+const sentence = /(?:^|\s)[a-z]+ [a-z]+ [a-z]+(?:[\s.,:]|$)/
+
 /** Reads a text as PostgreSQL would, filling its holes with whatever makes it a statement. */
 export function read({ pieces, holes }: Template): Finding {
   const whole = pieces.join(' \u0001 ')
@@ -113,14 +116,18 @@ export function read({ pieces, holes }: Template): Finding {
   if (holes.length === 0 && /^\s*[A-Z]+(?: [A-Z]+)*\s*$/.test(whole) && !parses(whole)) return { kind: 'prose' }
   if (looksLikeSql(whole)) {
     const text = fill(pieces, holes, ['', ''])
-    return text === undefined ? { kind: 'unread' } : { kind: 'statement', text }
+    return text === undefined ? unreadOrProse(whole) : { kind: 'statement', text }
   }
   if (!part.test(whole)) return { kind: 'prose' }
   for (const frame of frames) {
     const text = fill(pieces, holes, frame)
     if (text !== undefined) return { kind: 'fragment', text }
   }
-  return { kind: 'unread' }
+  return unreadOrProse(whole)
+}
+
+function unreadOrProse(whole: string): Finding {
+  return { kind: sentence.test(whole) && !lowerStatement.test(whole) ? 'prose' : 'unread' }
 }
 
 /** Combinations that are tried for one text. */

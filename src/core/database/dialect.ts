@@ -177,6 +177,11 @@ export function hasLateSettings(dialect: Dialect): boolean {
   return dialect === 'postgresql'
 }
 
+/** Is a session a process, whose number the key to cancel a statement holds? */
+export function hasProcesses(dialect: Dialect): boolean {
+  return dialect === 'postgresql'
+}
+
 /** Does a server name the C function that raised an error? CockroachDB's routines have other names. */
 export function namesRoutines(dialect: Dialect): boolean {
   return dialect === 'postgresql'

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type pg from 'pg'
-import { readVersion } from './dialect.ts'
+import { hasProcesses, readVersion } from './dialect.ts'
 import { DatabaseError } from './errors.ts'
 import type { RoleName } from './roles.ts'
 import { judgeStartup, pinText, type SessionTimes, startupCheck } from './startup.ts'
@@ -25,7 +25,7 @@ export type Pooler = {
  */
 export function isPooled(client: pg.Client, row: Readonly<Record<string, unknown>>): boolean {
   const { dialect } = readVersion(String(row['version']), Number(row['version_number']))
-  return dialect === 'postgresql' && Number(row['pid']) !== (client as unknown as { processID: number }).processID
+  return hasProcesses(dialect) && Number(row['pid']) !== (client as unknown as { processID: number }).processID
 }
 
 /** Does the start fail because of the settings in the start-up packet? PgBouncer refuses those it does not keep track of. */
