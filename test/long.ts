@@ -15,6 +15,11 @@ type LongRun = { readonly file: string; readonly environment: Readonly<Record<st
 type Program = { readonly program: string; readonly what: string }
 
 const runs: Readonly<Record<string, LongRun>> = {
+  cuts: {
+    file: 'test/cockroach-standin/cuts.test.ts',
+    environment: { HOLDFAST_CUTS: 'all' },
+    what: 'transactions of eight shapes with explicit BEGIN and COMMIT, cut before and after each message of either side: none by half, none lost that was acknowledged, ambiguous only where COMMIT was on its way',
+  },
   kills: {
     file: 'test/proofs/sigkill.test.ts',
     environment: { HOLDFAST_KILLS: '20' },

@@ -87,7 +87,7 @@ export class Connection {
     this.#keepsNames = pooler?.keepsNames ?? true
     this.maxRows = o.maxRows ?? defaultMaxRows
     this.#maxAnswerBytes = o.maxAnswerBytes ?? defaultMaxAnswerBytes
-    this.#statements = new KnownStatements(o.statementLimit)
+    this.#statements = new KnownStatements(o.statementLimit, pooler !== undefined)
     this.#onEnd = onEnd
     client.on('error', (error) => this.#end(error))
     client.on('end', () => this.#end(new Error('the connection was closed')))

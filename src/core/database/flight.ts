@@ -154,7 +154,14 @@ export class Flight implements Submittable {
   /** The connection's owner tells: after an error `pg` no longer does. */
   end(status: TransactionStatus): void {
     if (this.#failure === undefined && this.#tags.length !== this.#steps.length) return this.#surprise('ReadyForQuery')
+    if (this.#failure !== undefined) this.#skipNames()
     this.#settle({ results: this.#results, excess: this.#excess, tags: this.#tags, status, failure: this.#failure })
+  }
+
+  #skipNames(): void {
+    for (const { parse, statement } of this.#steps.slice(this.#parsed)) {
+      if (parse && statement.name !== '') this.#statements.skip(statement.name)
+    }
   }
 
   handleReadyForQuery(): void {}

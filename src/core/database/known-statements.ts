@@ -16,11 +16,16 @@ export type KnownStatement = {
 export class KnownStatements {
   readonly #known = new Map<string, KnownStatement>()
   readonly #limit: number
+  readonly #closesSkipped: boolean
   #closing: string[] = []
 
-  /** @param limit - most names on the connection; a plan costs the server tens of kilobytes */
-  constructor(limit: number) {
+  /**
+   * @param limit - most names on the connection; a plan costs the server tens of kilobytes
+   * @param closesSkipped - a pooler notes a name when it passes Parse on, and ends a connection that prepares it again
+   */
+  constructor(limit: number, closesSkipped: boolean) {
     this.#limit = limit
+    this.#closesSkipped = closesSkipped
   }
 
   /**
@@ -42,6 +47,11 @@ export class KnownStatements {
     const known: KnownStatement = { text: statement.text, reader: undefined }
     this.#known.set(statement.name, known)
     return known
+  }
+
+  /** Notes that the server did not get to a name's Parse, or refused it. */
+  skip(name: string): void {
+    if (this.#closesSkipped) this.#closing.push(name)
   }
 
   /** Forgets all names; the server is told with the next flight. */

@@ -17,7 +17,7 @@ const lost: Turn = (flight) => flight.handleError(new Error('socket'))
 const ready: Turn = (flight) => flight.end('I')
 
 function fly(turns: readonly Turn[]): { ends: (FlightEnd | Error)[]; writes: number; statements: KnownStatements } {
-  const statements = new KnownStatements(8)
+  const statements = new KnownStatements(8, false)
   const known = statements.add({ name: 'known', text: 'SELECT 2' })
   known.reader = null
   const steps: FlightStep[] = [

@@ -6,7 +6,7 @@ const statement = (name: string) => ({ name, text: `SELECT '${name}'` })
 
 describe('prepared names of a connection', () => {
   test('the least recently used is closed first', () => {
-    const names = new KnownStatements(3)
+    const names = new KnownStatements(3, false)
     for (const name of ['a', 'b', 'c']) names.add(statement(name))
     names.use(statement('a'))
     expect(names.takeClosing(new Set(['d']), 1)).toEqual(['b'])
@@ -15,7 +15,7 @@ describe('prepared names of a connection', () => {
   })
 
   test('forgotten names are closed with the next flight, once', () => {
-    const names = new KnownStatements(3)
+    const names = new KnownStatements(3, false)
     names.add(statement('a'))
     names.forgetAll()
     expect(names.use(statement('a'))).toBeUndefined()
@@ -27,7 +27,7 @@ describe('prepared names of a connection', () => {
     const flight = fc.uniqueArray(fc.integer({ min: 0, max: 12 }).map(String), { minLength: 1, maxLength: 5 })
     fc.assert(
       fc.property(fc.array(flight, { maxLength: 40 }), (flights) => {
-        const names = new KnownStatements(5)
+        const names = new KnownStatements(5, false)
         const server = new Set<string>()
         for (const used of flights) {
           const fresh = used.filter((name) => names.use(statement(name)) === undefined)
