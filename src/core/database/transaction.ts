@@ -286,7 +286,9 @@ export class PooledTransaction implements Transaction {
       savepointStatement('RELEASE SAVEPOINT', depth),
     ]
     const end = await this.#control(statements)
-    if (end !== 'T') this.#break(new DatabaseError('protocol_surprise', 'ROLLBACK TO SAVEPOINT did not succeed.'))
+    if (end === 'T') return
+    const code = this.#connection.isUsable ? 'protocol_surprise' : 'connection_lost'
+    this.#break(new DatabaseError(code, 'ROLLBACK TO SAVEPOINT did not succeed.'))
   }
 
   async rollback(): Promise<void> {
