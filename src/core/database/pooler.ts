@@ -30,7 +30,7 @@ export function isPooled(client: pg.Client, row: Readonly<Record<string, unknown
 
 /** Does the start fail because of the settings in the start-up packet? PgBouncer refuses those it does not keep track of. */
 export function refusesSettings(error: unknown): boolean {
-  const { code, message = '' } = error as { code?: string; message?: string }
+  const { code, message = '' } = (error ?? {}) as { code?: string; message?: string }
   return code === '08P01' && message.includes('startup parameter')
 }
 

@@ -71,6 +71,31 @@ describe('a route without a proper declaration stops the start, by name', () => 
       /an open route has no caller/,
       (a) => a.get('/x', { config: { access: open('nothing to hide'), pool: 'app' } }, handler),
     ],
+    [
+      'a key without a tenant',
+      /POST \/x: idempotent is for/,
+      (a) => a.post('/x', { config: { access: signedIn(), idempotent: 'accepted' } }, handler),
+    ],
+    [
+      'a key for reading',
+      /GET \/x: idempotent is for/,
+      (a) => a.get('/x', { config: { access: can('team:read'), idempotent: 'accepted' } }, handler),
+    ],
+    [
+      'a key for nobody',
+      /POST \/x: idempotent is for/,
+      (a) => a.post('/x', { config: { access: open('nothing to hide'), idempotent: 'required' } }, handler),
+    ],
+    [
+      'a key that is neither',
+      /idempotent must be/,
+      (a) => a.post('/x', { config: { access: can('team:read'), idempotent: 'yes' as 'no' } }, handler),
+    ],
+    [
+      'shownOnce without a key',
+      /shownOnce says/,
+      (a) => a.post('/x', { config: { access: can('team:read'), shownOnce: true } }, handler),
+    ],
     ['more without first', /more says/, (a) => a.get('/x', { config: { access: signedIn(), more: true } }, handler)],
     [
       'first that is text',
