@@ -68,6 +68,23 @@ export const MEASURES: readonly Measure[] = [
     read: ofPools(({ flights }) => [[{}, flights]]),
   },
   {
+    name: 'holdfast_database_retries_total',
+    help: 'Further runs of transactions by the SQLSTATE that led to them',
+    kind: 'counter',
+    labels: ['pool', 'sqlstate'],
+    read: ofPools(({ retries }) => Object.entries(retries).map(([sqlstate, count]) => [{ sqlstate }, count])),
+  },
+  {
+    name: 'holdfast_database_failures_total',
+    help: 'Transactions that no further run was to mend: commits in doubt, and those with neither tries nor time left',
+    kind: 'counter',
+    labels: ['pool', 'outcome'],
+    read: ofPools(({ ambiguous, exhausted }) => [
+      [{ outcome: 'ambiguous' }, ambiguous],
+      [{ outcome: 'exhausted' }, exhausted],
+    ]),
+  },
+  {
     name: 'holdfast_scope_statements',
     help: 'Scoped statements that are remembered',
     kind: 'gauge',
