@@ -1,0 +1,1 @@
+"""Three routes in FastAPI that enter as Holdfast's own service does."""
