@@ -77,7 +77,6 @@ const pod = {
     Type.Object(
       {
         name: text,
-        // 0440, which YAML 1.2 reads as 440 and kubectl as octal: one of the two, and no wider
         secret: Type.Optional(Type.Object({ secretName: text, defaultMode: Type.Literal(288) }, closed)),
         configMap: Type.Optional(Type.Object({ name: text }, closed)),
         emptyDir: Type.Optional(Type.Object({ medium: Type.Literal('Memory'), sizeLimit: quantity }, closed)),
@@ -188,6 +187,13 @@ const manifests = filesBelow(folder)
   .flatMap((file) => readYaml(file).map((manifest) => ({ file, manifest: manifest as Manifest })))
 const of = (kind: string): Manifest[] => manifests.map(({ manifest }) => manifest).filter((each) => each.kind === kind)
 
+/** What lies at a path of an object's spec. @throws TypeError where there is nothing */
+function at<Type>(kind: string, ...path: string[]): Type {
+  let value: unknown = of(kind)[0]?.spec
+  for (const name of path) value = (value as Record<string, unknown>)[name]
+  return value as Type
+}
+
 describe('deploy/kubernetes', () => {
   it('is what the schemas allow: restricted pods, no token, nothing else', () => {
     expect(manifests.length).toBeGreaterThan(8)
@@ -232,12 +238,12 @@ describe('deploy/kubernetes', () => {
   })
 
   it('selects the pods that there are', () => {
-    const [deployment] = of('Deployment')
-    const { labels: own } = (deployment?.spec['template'] as { metadata: { labels: Labels } }).metadata
+    const own = at<Labels>('Deployment', 'template', 'metadata', 'labels')
+    expect(Object.keys(own).length).toBe(2)
     const selectors = [
-      (deployment?.spec['selector'] as { matchLabels: Labels }).matchLabels,
-      of('Service')[0]?.spec['selector'],
-      (of('PodDisruptionBudget')[0]?.spec['selector'] as { matchLabels: Labels }).matchLabels,
+      at<Labels>('Deployment', 'selector', 'matchLabels'),
+      at<Labels>('Service', 'selector'),
+      at<Labels>('PodDisruptionBudget', 'selector', 'matchLabels'),
       (of('NetworkPolicy').find(({ metadata: { name } }) => name === 'service') as unknown as Policy).spec.podSelector
         .matchLabels,
     ]

@@ -259,7 +259,7 @@ describe.skipIf(why !== '')(`examples/fastapi${why === '' ? '' : ` – ${why}`}`
     const executes = async (asked: string, status: number): Promise<number> => {
       proxy.reset()
       expect((await call('PATCH', '/me', asked, { display_name: 'after' })).status).toBe(status)
-      return [...proxy.counts.messages].filter((type) => type === 'E').length
+      return proxy.counts.messages.split('E').length - 1
     }
     const stranger = newSessionToken().token
     expect(await executes(stranger, 401)).toBe(1)
