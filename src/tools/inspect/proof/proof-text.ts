@@ -36,8 +36,10 @@ export function proofText(proof: Proof): string[] {
 /** What the proof came to, and what it left open. */
 export function proofSummary({ rows, note }: Proof): string[] {
   const count = (verdict: ProofRow['verdict']): number => rows.filter((row) => row.verdict === verdict).length
+  const refusals = rows.filter((row) => row.verdict === 'proven' && row.refusedFor !== undefined).length
+  const refused = refusals === 0 ? '' : ` (${refusals} by a privilege that is not granted)`
   const lines = [
-    `Second wall: ${count('proven')} proven, ${count('refuted')} refuted, ${count('untried')} could not be tried.`,
+    `Second wall: ${count('proven')} proven${refused}, ${count('refuted')} refuted, ${count('untried')} could not be tried.`,
   ]
   const reasons = new Map<string, number>()
   for (const { verdict: is, why = '' } of rows) if (is === 'untried') reasons.set(why, (reasons.get(why) ?? 0) + 1)
