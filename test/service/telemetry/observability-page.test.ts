@@ -4,7 +4,17 @@ import { createMetrics } from '../../../src/service/telemetry/metrics.ts'
 import { MEASURES, type Sources } from '../../../src/service/telemetry/readings.ts'
 
 const pool = {
-  stats: { size: 4, idle: 3, waiting: 2, created: 5, destroyed: 1, flights: 9 },
+  stats: {
+    size: 4,
+    idle: 3,
+    waiting: 2,
+    created: 5,
+    destroyed: 1,
+    flights: 9,
+    retries: { '40001': 6 },
+    ambiguous: 1,
+    exhausted: 2,
+  },
 } as Sources['pools'][string]
 const sources: Sources = {
   pools: { app: pool },
@@ -43,6 +53,9 @@ it('each measure is read, and a counter read twice is not counted twice', async 
     'holdfast_database_connections_opened_total{pool="app"} 5',
     'holdfast_database_connections_closed_total{pool="app"} 1',
     'holdfast_database_round_trips_total{pool="app"} 9',
+    'holdfast_database_retries_total{pool="app",sqlstate="40001"} 6',
+    'holdfast_database_failures_total{pool="app",outcome="ambiguous"} 1',
+    'holdfast_database_failures_total{pool="app",outcome="exhausted"} 2',
     'holdfast_scope_statements 7',
     'holdfast_scope_lookups_total{outcome="hit"} 30',
     'holdfast_password_hashes{state="running"} 1',
