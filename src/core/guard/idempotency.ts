@@ -11,6 +11,8 @@ export const KEY_LIFETIME_SECONDS = 86_400
 export const KEYS_PER_CALLER = 10_000
 /** Longest answer that is kept, in bytes: the table refuses a longer one. */
 export const KEPT_BYTES = 32_768
+/** Longest header that is kept of an answer, in characters: with a longer one the answer is not kept. */
+export const KEPT_HEADER_CHARACTERS = 1_024
 /** How long one who comes with a key in use waits for whoever holds it: most writes are over by then. */
 const WAIT = '1s'
 
@@ -33,7 +35,7 @@ export type KeptAnswer = {
   readonly location: string | null
   /** null: no body */
   readonly body: Buffer | null
-  /** `shown_once`: it holds a secret; `not_kept`: it is too long, or no bytes at all. Then it has no body here. */
+  /** `shown_once`: it holds a secret; `not_kept`: it is too long, or no bytes at all. Then its status alone is kept. */
   readonly withheld: '' | 'shown_once' | 'not_kept'
 }
 
@@ -111,10 +113,9 @@ export function claimQuery(once: Once, { tenantId, userId }: Ids, rights: Buffer
 /** Writes down what is answered: the last statement before COMMIT. */
 export function keepQuery({ key, answer }: Once, { tenantId, userId }: Ids): Query {
   const { status, contentType, etag, location, body, withheld } = answer()
-  return {
-    statement: KEEP,
-    values: [tenantId, userId, key, status, contentType, etag, location, withheld === '' ? body : null, withheld],
-  }
+  // a secret may stand in a header as well (CWE-312)
+  const told = withheld === '' ? [contentType, etag, location, body] : [null, null, null, null]
+  return { statement: KEEP, values: [tenantId, userId, key, status, ...told, withheld] }
 }
 
 /** Looks up what was answered; behind *enter*, too. */
@@ -182,7 +183,9 @@ const manifests = new WeakMap<Scope, string>()
 function manifestDigest(scope: Scope): string {
   let digest = manifests.get(scope)
   if (digest === undefined) {
-    digest = createHash('sha256').update(JSON.stringify(scope.manifest)).digest('base64url')
+    // what the roles grant is digested by itself
+    const { roles: _, ...rest } = scope.manifest
+    digest = createHash('sha256').update(JSON.stringify(rest)).digest('base64url')
     manifests.set(scope, digest)
   }
   return digest

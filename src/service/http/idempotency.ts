@@ -1,7 +1,13 @@
 import { createHash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { valuesOf } from '../../core/guard/credential.ts'
-import { KEPT_BYTES, type KeptAnswer, type KeyRefusalReason, type Once } from '../../core/guard/idempotency.ts'
+import {
+  KEPT_BYTES,
+  KEPT_HEADER_CHARACTERS,
+  type KeptAnswer,
+  type KeyRefusalReason,
+  type Once,
+} from '../../core/guard/idempotency.ts'
 import { canonicalJson } from './canonical-json.ts'
 import { isSafe } from './cross-site.ts'
 import type { Prepared } from './passage.ts'
@@ -109,13 +115,17 @@ export function keyedOf(
       // a cookie is not kept, and an answer without it is another one (CWE-312)
       const isSecret = shownOnce || reply.hasHeader('set-cookie')
       const body = Buffer.isBuffer(written) ? written : null
-      const isKept = written === null || (body !== null && body.length <= KEPT_BYTES)
-      kept = {
-        status: reply.statusCode,
+      const headers = {
         contentType: headerOf(reply, 'content-type'),
         etag: headerOf(reply, 'etag'),
         location: headerOf(reply, 'location'),
-        body: isKept ? body : null,
+      }
+      const isShort = Object.values(headers).every((header) => (header ?? '').length <= KEPT_HEADER_CHARACTERS)
+      const isKept = isShort && (written === null || (body !== null && body.length <= KEPT_BYTES))
+      kept = {
+        status: reply.statusCode,
+        ...headers,
+        body,
         withheld: isSecret ? 'shown_once' : isKept ? '' : 'not_kept',
       }
       return written

@@ -30,9 +30,10 @@ function routes(app: FastifyInstance): void {
   app.post('/x/no', { config: { access } }, async (r) => ({ id: await found(r) }))
   app.post('/x/account', { config: { access: signedIn() } }, async () => ({}))
   app.get('/x/read', { config: { access } }, async () => ({ read: true }))
-  app.post('/x/secret', { config: { access, idempotent: 'accepted', shownOnce: true } }, async (r) => ({
-    token: `secret-${await found(r)}`,
-  }))
+  app.post('/x/secret', { config: { access, idempotent: 'accepted', shownOnce: true } }, async (r, reply) => {
+    reply.header('location', '/x/secret-place').header('etag', '"secret-tag"')
+    return { token: `secret-${await found(r)}` }
+  })
   app.post('/x/cookie', { config: { access, idempotent: 'accepted' } }, async (r, reply) => {
     reply.header('set-cookie', 'secret-cookie=1; Secure')
     return { id: await found(r) }
@@ -40,6 +41,10 @@ function routes(app: FastifyInstance): void {
   app.post('/x/large', { config: { access, idempotent: 'accepted' }, schema: { body: any } }, async (r) =>
     ((await found(r)) + 'x'.repeat((r.body as { size: number }).size)).slice(36),
   )
+  app.post('/x/far', { config: { access, idempotent: 'accepted' }, schema: { body: any } }, async (r, reply) => {
+    reply.header('location', 'x'.repeat((r.body as { size: number }).size))
+    return { id: await found(r) }
+  })
   app.post('/x/fail', { config: { access, idempotent: 'accepted' }, schema: { body: any } }, async (r) => {
     const id = await found(r)
     if (failing) throw Object.assign(new Error('no'), { statusCode: (r.body as { status: number }).status })
@@ -354,7 +359,7 @@ describe('an answer that is not kept', () => {
     expect([count, answers[0]?.status]).toEqual([1, 200])
     expect(answers[1]).toMatchObject({ status: 409, body: { code: 'idempotency_answer_shown_once' } })
     const [row] = await house.database.owner('SELECT k.*, k::TEXT AS whole FROM holdfast.idempotency_keys k')
-    expect(row).toMatchObject({ body: null, withheld: 'shown_once' })
+    expect(row).toMatchObject({ body: null, location: null, etag: null, withheld: 'shown_once' })
     expect(String(row?.['whole'])).not.toContain('secret-')
   })
 
@@ -371,6 +376,19 @@ describe('an answer that is not kept', () => {
       expect(answers[1]?.status).toBe(again)
       if (again === 409) expect(answers[1]?.body['code']).toBe('idempotency_answer_not_kept')
       else expect(answers[1]?.text).toBe(answers[0]?.text)
+    }
+  })
+
+  it('because a header is too long', async () => {
+    const path = '/x/far'
+    for (const [size, again] of [
+      [1_024, 200],
+      [1_025, 409],
+    ] as const) {
+      const asked = { path, key: `k${size}`, body: { size } }
+      const { answers, teams: count } = await made(asked, asked)
+      expect([count, answers.map(({ status }) => status)]).toEqual([1, [200, again]])
+      expect(answers[0]?.headers.get('location')).toHaveLength(size)
     }
   })
 
