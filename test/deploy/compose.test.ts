@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { Type } from '@sinclair/typebox'
 import { describe, expect, it } from 'vitest'
-import { readTarget } from '../../src/core/database/connection-target.ts'
+import { readHosts } from '../../src/core/database/connection-target.ts'
 import { settings } from '../../src/service/settings.ts'
 import { EXACT_IMAGE, faults, read, readYaml, root } from './read.ts'
 
@@ -89,9 +89,6 @@ function compose(file: string): Compose {
   const [document] = readYaml(file) as [Record<string, unknown>]
   return Object.fromEntries(Object.entries(document).filter(([name]) => !name.startsWith('x-'))) as Compose
 }
-
-/** The URL with the first of its hosts alone. */
-const oneHost = (url: string): string => url.replace(/,[^/]*\//, '/').replace('&load_balance_hosts=random', '')
 
 const files = ['deploy/compose.yaml', 'deploy/compose.cluster.yaml']
 const known = new Set(settings.flatMap(({ env }) => (env === undefined ? [] : [env])))
@@ -187,9 +184,10 @@ describe.each(files)('%s', (file) => {
     for (const url of all) {
       expect(url).toContain('sslmode=verify-full')
       // the files are in the container; that they are missing here is the only fault
-      expect(() => readTarget({ url: oneHost(url) })).toThrow(/the file of sslrootcert cannot be read \(ENOENT\)/)
-      const { ssl } = readTarget({ url: oneHost(url).replaceAll(/&ssl(?:rootcert|cert|key)=[^&]*/g, '') })
-      expect(ssl).toBeDefined()
+      expect(() => readHosts({ url })).toThrow(/the file of sslrootcert cannot be read \(ENOENT\)/)
+      const { addresses } = readHosts({ url: url.replaceAll(/&ssl(?:rootcert|cert|key)=[^&]*/g, '') })
+      expect(addresses.every(({ ssl }) => ssl !== undefined)).toBe(true)
+      if (url.includes(',')) expect(addresses.map(({ host }) => host)).toEqual(['node1', 'node2', 'node3'])
     }
   })
 
