@@ -27,7 +27,7 @@ type Started = Omit<Backend, 'name'>
 const starts: Readonly<Record<LocalName, (embedded: ReadySetup) => Promise<Started>>> = {
   postgresql: startDebian,
   'cockroachdb-standin': startBehindStandin,
-  pgbouncer: startBehindPgbouncer,
+  pgbouncer: (embedded) => startBehindPgbouncer(embedded),
 }
 
 /** Is it one that is made here? */
@@ -169,7 +169,8 @@ async function startBehindStandin(embedded: ReadySetup): Promise<Started> {
   }
 }
 
-async function startBehindPgbouncer(embedded: ReadySetup): Promise<Started> {
+/** @param more - further lines of its configuration */
+export async function startBehindPgbouncer(embedded: ReadySetup, more: readonly string[] = []): Promise<Started> {
   const { host, port } = embedded.superuser
   // As root it runs under another account: under that which may use the socket.
   const { uid, gid } = statSync(host)
@@ -194,6 +195,7 @@ async function startBehindPgbouncer(embedded: ReadySetup): Promise<Started> {
     'log_connections = 0',
     'log_disconnections = 0',
     ...(canKeepNames() ? ['max_prepared_statements = 100'] : []),
+    ...more,
   ]
   for (const [name, lines] of [
     ['users', users],
@@ -224,7 +226,7 @@ async function startBehindPgbouncer(embedded: ReadySetup): Promise<Started> {
 }
 
 /** PgBouncer keeps track of prepared statements from 1.21 on. */
-function canKeepNames(): boolean {
+export function canKeepNames(): boolean {
   const { stdout } = spawnSync(findProgram('pgbouncer') ?? 'pgbouncer', ['--version'], { encoding: 'utf8' })
   const [, major = '0', minor = '0'] = /PgBouncer (\d+)\.(\d+)/.exec(stdout) ?? []
   return Number(major) > 1 || Number(minor) >= 21
