@@ -29,6 +29,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'service',
   ],
   'tools/inspect': ['core/scope', 'core/database'],
+  'tools/protect': ['core/scope', 'core/database'],
   service: [
     'core/scope',
     'core/database',
@@ -54,6 +55,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'service/tenancy',
     'service/mail',
     'tools/inspect',
+    'tools/protect',
   ],
 }
 

@@ -7,6 +7,7 @@ const TOLD = new Set([
   'StartError',
   'DatabaseError',
   'MigrationError',
+  'ProtectError',
   'StatementError',
   'EmbeddedInUseError',
   'AccessError',

@@ -21,6 +21,14 @@ const commands: Readonly<Record<string, { summary: string; load: () => Promise<C
     summary: 'say what is wrong with a database, and what mends it (the same as `db doctor`)',
     load: async () => (await import('./doctor.ts')).doctor,
   },
+  protect: {
+    summary: 'write the migration that puts a new table under row-level security (the same as `db protect`)',
+    load: async () => (await import('./protect.ts')).protectCommand,
+  },
+  'db protect': {
+    summary: 'write the migration that puts a new table under row-level security',
+    load: async () => (await import('./protect.ts')).protectCommand,
+  },
   'db roles': {
     summary: 'print the SQL that makes the database roles',
     load: async () => (await import('./db-roles.ts')).dbRoles,

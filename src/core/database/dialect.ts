@@ -245,3 +245,13 @@ export function isOptionalSet(text: string): text is OptionalSet {
 export function optionalSetsOf(dialect: Dialect): readonly OptionalSet[] {
   return dialect === 'cockroachdb' ? optionalSets : []
 }
+
+/**
+ * What `{{drop_unique TABLE NAME}}` of a migration becomes. CockroachDB drops a UNIQUE constraint with its index alone
+ * (documented under "Constraints"), PostgreSQL never that index without its constraint.
+ */
+export function dropUnique(dialect: Dialect, table: string, name: string): string {
+  return dialect === 'cockroachdb'
+    ? `DROP INDEX ${table}@${name} CASCADE`
+    : `ALTER TABLE ${table} DROP CONSTRAINT ${name}`
+}

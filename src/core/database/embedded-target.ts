@@ -6,12 +6,12 @@ import { readState } from './embedded-state.ts'
 import { DatabaseError } from './errors.ts'
 
 /**
- * Where another process's embedded PostgreSQL is reached, as the identity role: for commands beside a running `serve`.
+ * Where another process's embedded PostgreSQL is reached, as the identity role unless told otherwise: for commands beside a running `serve`.
  * Only who may read the data directory's state file can (mode 0600).
  *
  * @throws DatabaseError `embedded_failed` when the data directory has no database, or on Windows, where its port is not kept
  */
-export function runningEmbedded(dataDirectory: string): ConnectionAddress {
+export function runningEmbedded(dataDirectory: string, role: 'identity' | 'migrator' = 'identity'): ConnectionAddress {
   const directory = resolve(dataDirectory)
   const state = readState(directory)
   if (state === undefined || !state.ready) {
@@ -23,8 +23,8 @@ export function runningEmbedded(dataDirectory: string): ConnectionAddress {
   return {
     host: state.socketDirectory ?? join(directory, 'run'),
     port: socketPort,
-    user: 'holdfast_identity',
-    password: state.passwords.identity,
+    user: `holdfast_${role}`,
+    password: state.passwords[role],
     database: databaseName,
   }
 }

@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
-import { type Dialect, type OptionalSet, optionalSetsOf, pinnedSearchPath, productNames } from './dialect.ts'
+import {
+  type Dialect,
+  dropUnique,
+  type OptionalSet,
+  optionalSetsOf,
+  pinnedSearchPath,
+  productNames,
+} from './dialect.ts'
 import { DatabaseError } from './errors.ts'
 
 /** One statement of a migration. */
@@ -121,12 +128,22 @@ function splitSteps(source: string, dialect: Dialect, name: string): MigrationSt
       throw new DatabaseError('migration_file_invalid', `Statement ${index / 2 + 1} of "${name}" is empty.`)
     }
     steps.push({
-      text: raw.replaceAll('{{pinned_search_path}}', pinnedSearchPath(dialect)),
+      text: fillIn(raw, dialect),
       role: parts[index - 1] === 'holdfast_enter' ? 'holdfast_enter' : 'holdfast_owner',
       digest: sha256(raw),
     })
   }
   return steps
+}
+
+const name = '(?:[a-z_][a-z0-9_]*|"(?:[^"]|"")+")'
+const dropUniqueMark = new RegExp(String.raw`\{\{drop_unique (${name}\.${name}) (${name})\}\}`, 'g')
+
+/** Puts in what the dialects say differently. */
+function fillIn(raw: string, dialect: Dialect): string {
+  return raw
+    .replaceAll('{{pinned_search_path}}', pinnedSearchPath(dialect))
+    .replaceAll(dropUniqueMark, (_, table: string, key: string) => dropUnique(dialect, table, key))
 }
 
 function sha256(text: string): string {
