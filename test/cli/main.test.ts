@@ -2,7 +2,17 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { holdfast } from './fake-terminal.ts'
 
-const commands = [['serve'], ['migrate'], ['db', 'migrate'], ['db', 'roles'], ['setup-token'], ['routes'], ['explain']]
+const commands = [
+  ['serve'],
+  ['migrate'],
+  ['db', 'migrate'],
+  ['protect'],
+  ['db', 'protect'],
+  ['db', 'roles'],
+  ['setup-token'],
+  ['routes'],
+  ['explain'],
+]
 
 describe('holdfast', () => {
   it('tells its version', async () => {
@@ -23,13 +33,13 @@ describe('holdfast', () => {
 
   it('answers --help for a group of commands', async () => {
     const { code, out } = await holdfast(['db', '--help'])
-    expect([code, out]).toEqual([0, expect.stringMatching(/holdfast db migrate: .*\nholdfast db roles: /)])
+    expect([code, out]).toEqual([0, expect.stringMatching(/holdfast db migrate: .*\n(?:.*\n)*holdfast db roles: /)])
   })
 
   const misuses: [string[], RegExp][] = [
     [[], /^$/],
     [['nope'], /no command "nope"/],
-    [['db'], /db migrate, db roles/],
+    [['db'], /db migrate, .*db protect, db roles/],
     [['db', 'nope'], /one of: db migrate/],
     [['constructor'], /no command/],
     [['__proto__'], /no command/],
@@ -42,6 +52,17 @@ describe('holdfast', () => {
     [['explain', 'SELECT 1', '--role', 'king'], /There are: owner, admin, member, viewer/],
     [['explain', 'SELECT 1', '--role', 'toString'], /There is no role/],
     [['migrate'], /HOLDFAST_MIGRATOR_URL/],
+    [['migrate', 'undo'], /"undo" is none of apply, plan and status/],
+    [['migrate', 'plan', '--status'], /--status does not go with plan/],
+    [['migrate', '--url', 'x', '--wait', 'long'], /--wait takes whole seconds/],
+    [['migrate', 'plan', '--url', 'x', '--wait', '3'], /plan takes no --wait/],
+    [['protect'], /An argument is missing/],
+    [['protect', 'invoices'], /not a table with its schema/],
+    [['protect', 'app.x', '--grant', 'read,drop'], /not "drop"/],
+    [['protect', 'app.x', '--parent', 'app.y'], /--parent and --link go together/],
+    [['protect', 'app.x', '--type', 'int4'], /--type is uuid/],
+    [['protect', 'app.x'], /--migrations DIR or --stdout/],
+    [['protect', 'app.x', '--migrations', '/nowhere'], /There is no folder \/nowhere/],
     [['db', 'roles', '--dialect', 'oracle'], /postgresql or cockroachdb/],
     [['db', 'roles', '--database', 'x; DROP'], /plain lower-case name/],
   ]
