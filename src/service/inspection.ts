@@ -1,7 +1,6 @@
 import { type ConnectionTarget, isLocal, readTarget } from '../core/database/connection-target.ts'
 import { readLogin } from '../core/database/login.ts'
 import { createPool, type Pool } from '../core/database/pool.ts'
-import type { RoleName } from '../core/database/roles.ts'
 import type { Manifest } from '../core/scope/manifest.ts'
 import { expectedOf } from '../tools/inspect/expected.ts'
 import type { Finding } from '../tools/inspect/finding.ts'
@@ -28,20 +27,22 @@ export async function inspectDatabase(
   manifest: Manifest,
   now: () => number = Date.now,
 ): Promise<Finding[]> {
-  const pools: Pool[] = []
-  const open = async (connection: ConnectionTarget, role?: RoleName): Promise<Pool> => {
-    const options = { connection, size: 1, applicationName: 'holdfast doctor', maxRows: MOST_ROWS }
-    const pool = await createPool({ ...options, ...(role === undefined ? {} : { role }) })
-    pools.push(pool)
-    return pool
-  }
+  const opening = openingOf(targets)
   try {
-    const app = 'app' in targets ? await open(targets.app) : await open(targets.migrator, 'holdfast_app')
-    const logins = 'app' in targets ? await loginsOf(targets, app, await open(targets.identity)) : []
+    const [app, identity] = (await Promise.all(opening)) as [Pool, Pool | undefined]
+    const logins = 'app' in targets && identity !== undefined ? await loginsOf(targets, app, identity) : []
     return await inspect({ reader: readerOf(app), expected: await expectedOf(manifest, app.dialect), logins, now })
   } finally {
-    await Promise.all(pools.map((pool) => pool.close()))
+    for (const opened of await Promise.allSettled(opening))
+      if (opened.status === 'fulfilled') await opened.value.close()
   }
+}
+
+/** The app role's connection first. */
+function openingOf(targets: ServiceTargets): Promise<Pool>[] {
+  const options = { size: 1, applicationName: 'holdfast doctor', maxRows: MOST_ROWS }
+  if ('migrator' in targets) return [createPool({ ...options, connection: targets.migrator, role: 'holdfast_app' })]
+  return [targets.app, targets.identity].map((connection) => createPool({ ...options, connection }))
 }
 
 async function loginsOf(

@@ -273,10 +273,12 @@ WHERE d.datname = current_database() AND ${ofInterest('a')}`,
     only: 'postgresql',
   },
   columns: {
-    text: `SELECT n.nspname::TEXT AS schema, c.relname::TEXT AS name, c.relkind::TEXT AS kind, a.attname::TEXT AS column, t.typname::TEXT AS type,
+    text: `SELECT n.nspname::TEXT AS schema, c.relname::TEXT AS name, c.relkind::TEXT AS kind, a.attname::TEXT AS column,
+CASE WHEN tn.nspname <> 'pg_catalog' AND EXISTS (SELECT 1 FROM pg_catalog.pg_type b JOIN pg_catalog.pg_namespace bn ON bn.oid = b.typnamespace
+  WHERE bn.nspname = 'pg_catalog' AND b.typname = t.typname) THEN tn.nspname || '.' ELSE '' END || t.typname AS type,
 a.attnotnull AS not_null, (SELECT l.collisdeterministic FROM pg_catalog.pg_collation l WHERE l.oid = a.attcollation) AS deterministic
 ${IN_WANTED} JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-JOIN pg_catalog.pg_type t ON t.oid = a.atttypid`,
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace`,
     values: names,
   },
   indexes: {

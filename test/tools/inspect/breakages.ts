@@ -157,6 +157,13 @@ export const breakages: readonly Breakage[] = [
     tables: [{ ...notes, columns: { ...notes.columns, body: { type: '_text' } } }],
   }),
   one('column-type', 'of the example', 'ALTER TABLE app.lines ALTER COLUMN title TYPE VARCHAR(50)'),
+  one(
+    'column-type',
+    'of another’s making by the same name',
+    'CREATE DOMAIN app.date AS DATE',
+    'REVOKE USAGE ON TYPE app.date FROM PUBLIC',
+    'ALTER TABLE app.payments ALTER COLUMN paid_on TYPE app.date',
+  ),
   one('column-nullable', 'of the example', 'ALTER TABLE app.lines ALTER COLUMN title DROP NOT NULL'),
   withNotes('tenant-nullable', 'of a table without a primary key', [
     ...NOTES,

@@ -84,6 +84,26 @@ describe('a database that breaks one rule', () => {
   )
 })
 
+const SETTING = "current_setting('holdfast.tenant_id', true)"
+
+describe('a policy that does the same in other words is none of a finding', () => {
+  it.each([
+    `tenant_id::TEXT = ${SETTING}`,
+    `tenant_id = (SELECT NULLIF(${SETTING}, '')::UUID)`,
+    `tenant_id IS NOT NULL AND NOT (tenant_id IS DISTINCT FROM NULLIF(${SETTING}, '')::UUID)`,
+    `CASE WHEN COALESCE(${SETTING}, '') = '' THEN false ELSE tenant_id = ${SETTING}::UUID END`,
+    // fails where no tenant is set, and so shows nothing
+    `tenant_id = current_setting('HOLDFAST.tenant_id')::UUID`,
+  ])('%s', (condition) =>
+    inspected.undone(async () => {
+      await inspected.run([
+        `ALTER POLICY tenant_isolation ON app.invoices USING (${condition}) WITH CHECK (${condition})`,
+      ])
+      expect(await inspected.findings()).toEqual([])
+    }),
+  )
+})
+
 const login: LoginFacts = {
   url: 'DATABASE_URL',
   wanted: 'holdfast_app',
