@@ -22,11 +22,12 @@ const migrate = (flags: readonly string[] = [], environment: Record<string, stri
   holdfast(['migrate', ...flags], { HOLDFAST_MIGRATOR_URL: urlOf(database, 'migrator'), ...environment }, directory)
 
 it('migrate ends with what the proof came to', async () => {
-  const { code, out } = await migrate()
-  expect([code, out.split('\n').at(-1)]).toEqual([
-    0,
-    'Second wall: 48 proven (28 by a privilege that is not granted), 0 refuted, 0 could not be tried.',
-  ])
+  const { code, out } = await migrate(['--json'])
+  const { secondWall } = JSON.parse(out) as {
+    secondWall: { proof: { rows: { verdict: string }[]; findings: unknown[] } }
+  }
+  expect([code, secondWall.proof.findings]).toEqual([0, []])
+  expect(secondWall.proof.rows.map(({ verdict }) => verdict)).toEqual(Array.from({ length: 48 }, () => 'proven'))
 })
 
 it('a refutation is the exit code, the finding and what mends it', async () => {
@@ -38,11 +39,6 @@ it('a refutation is the exit code, the finding and what mends it', async () => {
       'Second wall: 47 proven (28 by a privilege that is not granted), 1 refuted, 0 could not be tried.\nREFUTED tenancy.teams: SELECT ',
     )
     expect(out).toContain('  DROP POLICY "second" ON "tenancy"."teams";')
-    const { code: again, out: json } = await migrate(['--json'])
-    const { secondWall } = JSON.parse(json) as {
-      secondWall: { proof: { findings: { cwe: string; object: string }[] } }
-    }
-    expect([again, secondWall.proof.findings]).toMatchObject([1, [{ cwe: 'CWE-639', object: 'tenancy.teams' }]])
   } finally {
     await database.owner('DROP POLICY second ON tenancy.teams')
   }
@@ -99,7 +95,6 @@ describe('doctor --prove', () => {
     const production = { NODE_ENV: 'production' }
     const refusal = await doctor(['--prove'], production)
     expect([refusal.code, refusal.err]).toEqual([2, expect.stringMatching(/not tried: .*--prove-in-production/)])
-    expect((await doctor(['--prove', '--prove-in-production'], production)).code).toBe(0)
     expect(await doctor(['--with-triggers'])).toMatchObject({
       code: 2,
       err: expect.stringContaining('is for --prove') as unknown,

@@ -457,7 +457,7 @@ it('a policy that takes its time leaves its table untried, and the others are tr
     'CREATE POLICY nap ON app.slow AS RESTRICTIVE USING (pg_catalog.pg_sleep(0.1) IS NOT NULL)',
   ]
   const proof = await withTable('slow', slow, () =>
-    run([own('slow'), ...tablesOf('payments', 'invoices', 'customers')], { tableTimeoutMs: 1_000 }),
+    run([own('slow'), ...tablesOf('customers')], { tableTimeoutMs: 1_000 }),
   )
   const of = (name: string): string[] => verdicts({ ...proof, rows: proof.rows.filter(({ table }) => table === name) })
   expect(of('app.slow')).toEqual(['untried the table took too long'])
@@ -506,13 +506,14 @@ it('what the manifest says of a table is not believed: one that is not there, on
 })
 
 describe('as the app role alone', () => {
-  const proof = (): Promise<Proof> => prove({ app: database.target('app'), tables: allTables })
+  const proof = (): Promise<Proof> =>
+    prove({ app: database.target('app'), tables: tablesOf('teams', 'customers', 'invoices') })
 
   it('what it may insert is proven, the rest is said', async () => {
     const { rows, standing, note } = await proof()
     expect([standing, note]).toEqual(['signed in', expect.stringMatching(/^signed in as the app role alone/)])
     const proven = new Set(rows.filter(({ verdict }) => verdict === 'proven').map(({ table }) => table))
-    expect([...proven]).toEqual(['app.customers', 'app.invoices', 'app.lines', 'app.payments'])
+    expect([...proven]).toEqual(['app.customers', 'app.invoices'])
     const open = new Set(
       rows.filter(({ verdict }) => verdict === 'untried').map(({ table, why }) => `${table}: ${why}`),
     )
@@ -551,7 +552,7 @@ describe('through the stand-in for CockroachDB', () => {
   })
   afterAll(() => standin.close())
   const through = (o: Partial<ProofOptions>): Promise<Proof> =>
-    run(tablesOf('payments', 'invoices', 'customers'), { migrator: standin.address, ...o })
+    run(tablesOf('payments'), { migrator: standin.address, ...o })
 
   it('triggers that are not told count as there', async () => {
     const { dialect, rows } = await through({})
@@ -563,7 +564,7 @@ describe('through the stand-in for CockroachDB', () => {
   })
 
   it('all is proven in transactions that are said, one that collides is run again', async () => {
-    standin.faults.fail('40001', 60)
+    standin.faults.fail('40001', 40)
     const proof = await through({ withTriggers: true })
     expect(standin.faults.isArmed).toBe(false)
     expect([proof.dialect, ...verdicts(proof)]).toEqual(['cockroachdb', 'proven'])
