@@ -30,6 +30,11 @@ const runs: Readonly<Record<string, LongRun>> = {
     environment: { HOLDFAST_REPEATS: '5000' },
     what: '5,000 writes under a key each, by two processes whose connections are cut: none twice, none acknowledged lost',
   },
+  faults: {
+    file: 'test/proofs/faults.test.ts',
+    environment: { HOLDFAST_FAULT_WRITES: '10000' },
+    what: '10,000 writes by two nodes whose database is killed, choked, cut, stalled: none acknowledged lost, none twice, no callers mixed up',
+  },
   mutants: {
     file: 'test/core/scope/prover/mutants.test.ts',
     environment: { HOLDFAST_MUTANTS: '60000' },

@@ -64,6 +64,12 @@ export type UnitOptions = {
   readonly readOnly?: boolean
   /** No change of the caller's session, membership or tenant may overlap it. Never with `readOnly`. */
   readonly strict?: boolean
+  /**
+   * Doing the work twice is as good as doing it once, in what it stores and in what it returns: ids made outside of it,
+   * ON CONFLICT DO NOTHING, values that are set and not added to. Then it is also run again where nobody knows whether
+   * it was committed.
+   */
+  readonly idempotent?: boolean
 }
 
 /** Whoever was entered. What is read of them here was true when they entered: each unit judges them afresh. */
@@ -154,9 +160,9 @@ export async function createHoldfast<const M extends Manifest>(config: HoldfastC
       )
       return {
         ...caller,
-        unit: (work, { access, readOnly = false, strict = false } = {}) =>
+        unit: (work, { access, readOnly = false, strict = false, idempotent = false } = {}) =>
           guard.run(
-            { ...request, access: access ?? anyMember, whole: access === undefined, readOnly, strict },
+            { ...request, access: access ?? anyMember, whole: access === undefined, readOnly, strict, idempotent },
             (unit) => work(unit.db, unit),
           ),
         async stream<R extends object>(statement: Statementlike<R>, { access, signal }: StreamRunOptions = {}) {

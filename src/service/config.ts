@@ -34,6 +34,13 @@ export type Config = {
         readonly identityUrl: string
         readonly dataDirectory: string
       }
+  /** Connections of this process: `size` for each of the two login roles, `minimum` of them always there. */
+  readonly pools: {
+    readonly size: number
+    readonly minimum: number
+    readonly lifetimeSeconds: number
+    readonly streams: number
+  }
   /** How much the database may answer at once. */
   readonly answers: { readonly maxRows: number; readonly maxAnswerBytes: number }
   /** Nothing where the embedded database's own key is to be used. */
@@ -164,6 +171,7 @@ function compose(found: ReadonlyMap<string, Found>, environment: NonNullable<Con
     },
     telemetry: { openTelemetry: isAskedFor(environment) },
     database: databaseOf(found),
+    pools: poolsOf(found),
     answers: { maxRows: get('database.max_rows'), maxAnswerBytes: get('database.max_answer_bytes') },
     key: keyText === undefined ? undefined : Buffer.from(keyText, 'base64url'),
     identity,
@@ -188,6 +196,23 @@ function databaseOf(found: ReadonlyMap<string, Found>): Config['database'] {
   }
   if (found.get('identity.key') === undefined) throw required('identity.key', 'with DATABASE_URL')
   return { kind: 'external', appUrl, identityUrl, dataDirectory }
+}
+
+function poolsOf(found: ReadonlyMap<string, Found>): Config['pools'] {
+  const number = (path: string): number => Number(found.get(path)?.value)
+  const size = number('database.pool_size')
+  const minimum = number('database.pool_minimum')
+  if (minimum > size) {
+    throw new ConfigError(
+      `database.pool_minimum, from ${found.get('database.pool_minimum')?.from}, must be at most database.pool_size, which is ${size}. It is ${minimum}.`,
+    )
+  }
+  return {
+    size,
+    minimum,
+    lifetimeSeconds: number('database.connection_lifetime_seconds'),
+    streams: number('database.stream_pool_size'),
+  }
 }
 
 function tenantSources(found: ReadonlyMap<string, Found>): TenantSources {

@@ -2,8 +2,8 @@ import { type Embedded, startEmbedded } from '../core/database/embedded.ts'
 import { migrate, migrationStatus } from '../core/database/migrate.ts'
 import { ownMigrations, readMigrations, type RequiredSource } from '../core/database/migration-file.ts'
 import type { ConnectionTarget } from '../core/database/connection-target.ts'
-import { createPool, type Pool } from '../core/database/pool.ts'
-import { createStreamPool, type StreamPool } from '../core/database/stream-pool.ts'
+import { type CheckoutLook, createPool, type Pool } from '../core/database/pool.ts'
+import { createStreamPool, type StreamOptions, type StreamPool } from '../core/database/stream-pool.ts'
 import { roleVersion } from '../core/database/role-seed.ts'
 import type { Statement } from '../core/database/statement.ts'
 import type { Finding } from '../tools/inspect/finding.ts'
@@ -12,12 +12,6 @@ import { hostedManifest } from './application.ts'
 import type { Config } from './config.ts'
 import { inspectDatabase, isAboutLogin } from './inspection.ts'
 import { StartError } from './start-error.ts'
-
-/**
- * Connections of each login role: a flight takes some milliseconds, so ten serve thousands of requests a second, and
- * three processes stay far below PostgreSQL's default of 100.
- */
-const POOL_SIZE = 10
 
 const CURRENT_ROLES: Statement = { name: 'current_roles', text: 'SELECT version FROM holdfast.current_roles' }
 
@@ -33,19 +27,28 @@ export type ServiceDatabase = {
   close(): Promise<void>
 }
 
+/** How pools are made. */
+type PoolSettings = Pick<Config, 'pools' | 'answers'> & { readonly look: CheckoutLook | undefined }
+
 /**
  * Opens the database: starts and migrates the embedded one, or connects to yours, which must be migrated already.
+ * @param look - at each connection before it is used: for tests
  * @throws StartError when migrations are pending
  * @throws DatabaseError
  */
-export async function openDatabase(config: Config, log: (line: string) => void): Promise<ServiceDatabase> {
-  return config.database.kind === 'embedded' ? openEmbedded(config, log) : openExternal(config, config.database, log)
+export async function openDatabase(
+  config: Config,
+  log: (line: string) => void,
+  look?: CheckoutLook,
+): Promise<ServiceDatabase> {
+  const settings = { ...config, look }
+  return config.database.kind === 'embedded'
+    ? openEmbedded(settings, log)
+    : openExternal(settings, config.database, log)
 }
 
-async function openEmbedded(
-  { database, answers, tenancy, application }: Config,
-  log: (line: string) => void,
-): Promise<ServiceDatabase> {
+async function openEmbedded(config: Config & PoolSettings, log: (line: string) => void): Promise<ServiceDatabase> {
+  const { database, tenancy, application } = config
   const embedded = await startEmbedded({ dataDirectory: database.dataDirectory, log })
   try {
     await migrate({
@@ -56,8 +59,8 @@ async function openEmbedded(
     })
     const targets = { app: embedded.target('app'), identity: embedded.target('identity') }
     refuseUnfit(await inspectDatabase(targets, hostedManifest(application, tenancy.roles)), log)
-    const pools = await openPools(targets.app, targets.identity, answers)
-    return await assemble(pools, createStreamPool(embedded.target('app')), embedded, application)
+    const pools = await openPools(targets.app, targets.identity, config)
+    return await assemble(pools, createStreamPool(embedded.target('app'), streamsOf(config)), embedded, application)
   } catch (error) {
     await embedded.stop()
     throw error
@@ -65,13 +68,13 @@ async function openEmbedded(
 }
 
 async function openExternal(
-  config: Config,
+  config: Config & PoolSettings,
   { appUrl, identityUrl }: { appUrl: string; identityUrl: string },
   log: (line: string) => void,
 ): Promise<ServiceDatabase> {
-  const { answers, tenancy, application } = config
+  const { tenancy, application } = config
   const targets = { app: { url: appUrl }, identity: { url: identityUrl } }
-  const pools = await openPools(targets.app, targets.identity, answers)
+  const pools = await openPools(targets.app, targets.identity, config)
   try {
     const findings = await inspectDatabase(targets, hostedManifest(application, tenancy.roles))
     // whoever leads in as another sees neither rightly
@@ -87,7 +90,7 @@ async function openExternal(
     if (current.rows[0]?.['version'] !== roleVersion(tenancy.roles).version) {
       log('The configured roles are not the ones that the database has now. To make them current: holdfast migrate')
     }
-    return await assemble(pools, createStreamPool({ url: appUrl }), undefined, application)
+    return await assemble(pools, createStreamPool({ url: appUrl }, streamsOf(config)), undefined, application)
   } catch (error) {
     await Promise.all([pools.app.close(), pools.identity.close()])
     throw error
@@ -109,14 +112,19 @@ function refuseUnfit(findings: readonly Finding[], log: (line: string) => void):
 async function openPools(
   app: ConnectionTarget,
   identity: ConnectionTarget,
-  answers: Config['answers'],
+  { pools: { size, minimum, lifetimeSeconds }, answers, look }: PoolSettings,
 ): Promise<ServiceDatabase['pools']> {
+  const settings = { size, minimum, lifetimeSeconds, ...answers, onCheckout: look }
   const open = (connection: ConnectionTarget, applicationName: string) =>
-    createPool({ connection, size: POOL_SIZE, applicationName, ...answers })
+    createPool({ connection, applicationName, ...settings })
   const [first, second] = await Promise.allSettled([open(app, 'holdfast app'), open(identity, 'holdfast identity')])
   if (first.status === 'fulfilled' && second.status === 'fulfilled') return { app: first.value, identity: second.value }
   for (const each of [first, second]) if (each.status === 'fulfilled') await each.value.close()
   throw first.status === 'rejected' ? first.reason : (second as PromiseRejectedResult).reason
+}
+
+function streamsOf({ pools: { streams, lifetimeSeconds } }: PoolSettings): StreamOptions {
+  return { poolSize: streams, lifetimeSeconds }
 }
 
 async function assemble(

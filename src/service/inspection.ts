@@ -1,4 +1,4 @@
-import { type ConnectionTarget, isLocal, readTarget } from '../core/database/connection-target.ts'
+import { type ConnectionTarget, isLocal, readHosts } from '../core/database/connection-target.ts'
 import { readLogin } from '../core/database/login.ts'
 import { createPool, type Pool } from '../core/database/pool.ts'
 import type { Manifest } from '../core/scope/manifest.ts'
@@ -63,6 +63,7 @@ export function isAboutLogin({ rule }: Finding): boolean {
 
 async function loginOf(url: string, wanted: string, target: ConnectionTarget, pool: Pool): Promise<LoginFacts> {
   const { role, database } = await readLogin(pool)
-  const { host, ssl } = readTarget(target)
-  return { url, wanted, role, database, isSafe: isLocal(host) || ssl !== undefined }
+  const { addresses } = readHosts(target)
+  const isSafe = addresses.every(({ host, ssl }) => isLocal(host) || ssl !== undefined)
+  return { url, wanted, role, database, isSafe }
 }

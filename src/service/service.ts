@@ -1,5 +1,6 @@
 import type { Server as MetricsServer } from 'node:http'
 import { createGuard } from '../core/guard/guard.ts'
+import type { CheckoutLook } from '../core/database/pool.ts'
 import { touchSession } from '../core/guard/touch-session.ts'
 import { createScope, loadKernel } from '../core/scope/scope.ts'
 import { hostedManifest } from './application.ts'
@@ -45,12 +46,13 @@ export type Service = {
 
 /**
  * Composes the service: database, guard, identity, mail, HTTP. Nothing listens until `listen`.
+ * @param look - at each database connection before it is used: for tests, as it costs a round trip
  * @throws StartError, ConfigError, DatabaseError
  */
-export async function createService(config: Config, output: ServiceOutput): Promise<Service> {
+export async function createService(config: Config, output: ServiceOutput, look?: CheckoutLook): Promise<Service> {
   const hashing = createLane()
   // the database starts first: the rest is loaded and made while it does
-  const opening = openDatabase(config, output.print)
+  const opening = openDatabase(config, output.print, look)
   // its failure is looked at below; until then it is not unhandled
   opening.catch(() => undefined)
   let made: Made

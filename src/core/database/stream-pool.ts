@@ -18,6 +18,10 @@ const GRACE_MS = 5_000
 export type StreamOptions = {
   /** connections, 2 if left out: so many streams at once, and others wait for five seconds */
   readonly poolSize?: number | undefined
+  /** most of them that one tenant has at once; half of them, and at least one, if left out */
+  readonly perTenant?: number | undefined
+  /** seconds that a connection is used before another takes its place; 300 if left out */
+  readonly lifetimeSeconds?: number | undefined
   /** milliseconds, 60,000 if left out */
   readonly timeoutMs?: number | undefined
   /** bytes of a whole stream, 256 MiB if left out */
@@ -27,6 +31,14 @@ export type StreamOptions = {
 /** A pool that is made for the first stream: most applications have none. */
 export type StreamPool = {
   readonly limits: StreamLimits
+  /**
+   * Counts a stream of a tenant, so that slow readers of one do not take all that there is from the others (CWE-770).
+   *
+   * @param tenant - as the database told it
+   * @returns what to call at its end
+   * @throws DatabaseError `stream_share`
+   */
+  admit(tenant: string): () => void
   /** @throws DatabaseError as `createPool`; `pool_closed` */
   open(): Promise<Pool>
   /** Waits for the streams under way, at most their time limit. */
@@ -36,15 +48,18 @@ export type StreamPool = {
 /** @param connection the database, as holdfast_app */
 export function createStreamPool(connection: ConnectionTarget, o: StreamOptions = {}): StreamPool {
   const limits = limitsOf(o)
+  const size = o.poolSize ?? STREAM_POOL_SIZE
   let opening: Promise<Pool> | undefined
   let isClosed = false
   return {
     limits,
+    admit: shareOf(o, size),
     open() {
       if (isClosed) return Promise.reject(new DatabaseError('pool_closed'))
       opening ??= createPool({
         connection,
-        size: o.poolSize ?? STREAM_POOL_SIZE,
+        size,
+        lifetimeSeconds: o.lifetimeSeconds,
         applicationName: 'holdfast streams',
         statementTimeoutMs: limits.timeoutMs,
         transactionTimeoutMs: limits.timeoutMs + GRACE_MS,
@@ -65,12 +80,35 @@ export function createStreamPool(connection: ConnectionTarget, o: StreamOptions 
 
 /** Streams over a pool that is there already, and closed by others: as in a test, where all share one connection. */
 export function borrowStreamPool(pool: Pool, o: StreamOptions = {}): StreamPool {
-  return { limits: limitsOf(o), open: async () => pool, close: async () => undefined }
+  return {
+    limits: limitsOf(o),
+    admit: shareOf(o, o.poolSize ?? STREAM_POOL_SIZE),
+    open: async () => pool,
+    close: async () => undefined,
+  }
 }
 
-function limitsOf({ timeoutMs, maxBytes }: StreamOptions): StreamLimits {
+function shareOf(o: StreamOptions, size: number): StreamPool['admit'] {
+  const most = o.perTenant ?? Math.max(1, Math.floor(size / 2))
+  const open = new Map<string, number>()
+  return (tenant) => {
+    const count = open.get(tenant) ?? 0
+    if (count >= most) throw new DatabaseError('stream_share')
+    open.set(tenant, count + 1)
+    let isOver = false
+    return () => {
+      if (isOver) return
+      isOver = true
+      const left = (open.get(tenant) ?? 1) - 1
+      if (left === 0) open.delete(tenant)
+      else open.set(tenant, left)
+    }
+  }
+}
+
+function limitsOf({ timeoutMs, maxBytes, perTenant }: StreamOptions): StreamLimits {
   const limits = { timeoutMs: timeoutMs ?? STREAM_TIMEOUT_MS, maxBytes: maxBytes ?? STREAM_BYTES }
-  for (const limit of Object.values(limits)) {
+  for (const limit of [...Object.values(limits), perTenant ?? 1]) {
     if (!(Number.isSafeInteger(limit) && limit >= 1)) throw new RangeError('a limit of streams is at least one')
   }
   return limits

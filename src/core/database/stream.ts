@@ -10,6 +10,8 @@ export type StreamLimits = {
   readonly timeoutMs: number
   readonly maxBytes: number
   readonly signal?: AbortSignal | undefined
+  /** Told once when it has ended, however it did. */
+  readonly onEnd?: (() => void) | undefined
 }
 
 /**
@@ -26,6 +28,7 @@ export class RowStream<R extends object = Row> implements AsyncIterableIterator<
   readonly #maxBytes: number
   readonly #abort = new AbortController()
   readonly #given: AbortSignal | undefined
+  readonly #onEnd: (() => void) | undefined
   readonly #timer: NodeJS.Timeout
   #rows: Row[] = []
   #next = 0
@@ -33,13 +36,14 @@ export class RowStream<R extends object = Row> implements AsyncIterableIterator<
   #isLast = false
   #isEnded = false
 
-  private constructor(transaction: Transaction, query: Query, { timeoutMs, maxBytes, signal }: StreamLimits) {
+  private constructor(transaction: Transaction, query: Query, { timeoutMs, maxBytes, signal, onEnd }: StreamLimits) {
     this.#transaction = transaction
     this.#query = query
     this.#maxBytes = maxBytes
     const late = new DatabaseError('transaction_timeout', `The stream took longer than ${timeoutMs} ms.`)
     this.#timer = setTimeout(() => void this.#fail(late), timeoutMs)
     this.#given = signal
+    this.#onEnd = onEnd
     signal?.addEventListener('abort', this.#giveUp)
   }
 
@@ -134,5 +138,6 @@ export class RowStream<R extends object = Row> implements AsyncIterableIterator<
     this.#rows = []
     clearTimeout(this.#timer)
     this.#given?.removeEventListener('abort', this.#giveUp)
+    this.#onEnd?.()
   }
 }

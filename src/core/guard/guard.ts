@@ -43,6 +43,8 @@ export type UnitRequest = EnterRequest & {
   readonly whole?: boolean
   /** Whether statements follow the declared one. If not, COMMIT travels with it. */
   readonly more?: boolean
+  /** Doing it twice is as good as once: then also run again where nobody knows whether it was committed. */
+  readonly idempotent?: boolean
   /** Done once under a key, and told again afterwards. For a unit that writes, of an access by `can` alone. */
   readonly once?: Once | undefined
 }
@@ -217,7 +219,8 @@ export function createGuard(options: GuardOptions): Required<Guard> {
           const { version, touchDue, ...who } = entered
           hints.set(key, { userId: who.userId, tenantId: who.tenantId, role: who.role, version })
           const query = confine(options.scope, statement(who), confinementOf(unit, who, grants))
-          const rows = await RowStream.open<R>(transaction, query, { ...streams.limits, signal: request.signal })
+          const limits = { ...streams.limits, signal: request.signal, onEnd: streams.admit(who.tenantId) }
+          const rows = await RowStream.open<R>(transaction, query, limits)
           const caller: Caller = { ...who, grants }
           if (touchDue) options.onTouch?.(caller, request.credential)
           return { caller, rows }
@@ -241,7 +244,7 @@ export function createGuard(options: GuardOptions): Required<Guard> {
       try {
         return await options.pools[request.pool].transaction(
           (transaction) => run(transaction, stale > MAX_STALE_HINTS ? undefined : hints.get(key), remember),
-          { readOnly: request.readOnly },
+          { readOnly: request.readOnly, idempotent: request.idempotent === true },
         )
       } catch (error) {
         correctHint(key, error, stale)

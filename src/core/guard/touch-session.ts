@@ -10,5 +10,6 @@ const TOUCH: Statement = { name: 'touch_session', text: 'SELECT holdfast.touch_s
  */
 export async function touchSession(pool: Pool, hash: Buffer): Promise<void> {
   const touch = { statement: TOUCH, values: [hash] }
-  await pool.transaction((transaction) => transaction.send([touch], { commit: true }), { isolation: 'read committed' })
+  const o = { isolation: 'read committed', idempotent: true } as const
+  await pool.transaction((transaction) => transaction.send([touch], { commit: true }), o)
 }

@@ -12,6 +12,7 @@ export async function sweep(pool: Pool): Promise<void> {
     const query = { statement, values: [] }
     await pool.transaction((transaction) => transaction.send([query], { commit: true }), {
       isolation: 'read committed',
+      idempotent: true,
     })
   }
 }

@@ -1,4 +1,4 @@
-import { type ConnectionTarget, isLocal, readTarget } from '../../../core/database/connection-target.ts'
+import { type ConnectionTarget, isLocal, readHosts } from '../../../core/database/connection-target.ts'
 import type { ProofTargets } from './stage.ts'
 
 /**
@@ -12,12 +12,13 @@ export function productionReason(
   environment: Readonly<Record<string, string | undefined>>,
 ): string | undefined {
   for (const target of [app, migrator]) {
-    const host = target === undefined ? undefined : hostOf(target)
-    if (host !== undefined && !isLocal(host)) return `its host is ${host}`
+    const hosts = target === undefined ? [] : hostsOf(target)
+    const host = hosts.find((each) => !isLocal(each))
+    if (host !== undefined) return `its host is ${host}`
   }
   return environment['NODE_ENV'] === 'production' ? 'NODE_ENV is production' : undefined
 }
 
-function hostOf(target: ConnectionTarget): string {
-  return readTarget(target).host
+function hostsOf(target: ConnectionTarget): string[] {
+  return readHosts(target).addresses.map(({ host }) => host)
 }
