@@ -11,10 +11,6 @@ const allowed: Readonly<Record<string, string>> = {
   'src/core/guard/enter.ts': 'a table with a row for each, both made by hasImplicitTransaction',
   'src/tools/inspect/server.ts': 'which releases have repaired row-level security: told, never acted on',
   'src/tools/inspect/views.ts': 'whose rights a view has: a question of the doctor alone',
-  'src/tools/inspect/proof/catalog.ts': 'which catalogs tell of triggers and rules: read by the proof alone',
-  'src/tools/inspect/proof/judge.ts':
-    'which SQLSTATE says that a constraint was met ahead of a policy: judged by the proof alone',
-  'src/tools/inspect/proof/prove.ts': 'the isolation in which the proof plants; nobody is served in it',
 }
 
 type Place = { readonly start: number }

@@ -255,3 +255,23 @@ export function dropUnique(dialect: Dialect, table: string, name: string): strin
     ? `DROP INDEX ${table}@${name} CASCADE`
     : `ALTER TABLE ${table} DROP CONSTRAINT ${name}`
 }
+
+/** Do the catalogs tell triggers and rules? CockroachDB documents SHOW TRIGGERS alone for that. */
+export function hasTriggerCatalog(dialect: Dialect): boolean {
+  return dialect === 'postgresql'
+}
+
+/**
+ * Was a row that breaks a constraint let through by the policies before? PostgreSQL asks a policy ahead of every
+ * constraint (ExecInsert, ExecUpdate); of CockroachDB that is said of foreign keys alone.
+ *
+ * @param sqlstate - of the failure
+ */
+export function isPastPolicies(dialect: Dialect, sqlstate: string): boolean {
+  return dialect === 'postgresql' ? sqlstate.startsWith('23') : sqlstate === '23503'
+}
+
+/** The isolation in which others' work is held up least: CockroachDB's weaker one may not be licensed, or be off. */
+export function gentleIsolation(dialect: Dialect): 'read committed' | 'serializable' {
+  return dialect === 'postgresql' ? 'read committed' : 'serializable'
+}

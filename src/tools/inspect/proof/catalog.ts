@@ -1,4 +1,4 @@
-import type { Dialect } from '../../../core/database/dialect.ts'
+import { type Dialect, hasTriggerCatalog } from '../../../core/database/dialect.ts'
 import type { Statement } from '../../../core/database/statement.ts'
 import { quoted } from '../../../core/scope/leaf.ts'
 import type { Stage } from './stage.ts'
@@ -143,7 +143,7 @@ export async function readCatalog(stage: Stage, dialect: Dialect): Promise<Catal
     found.set(`${schema}.${table}.${name}`, String(text))
   }
   for (const one of await ask(texts.constraints)) addConstraint(of(one), one, found)
-  if (dialect === 'postgresql') {
+  if (hasTriggerCatalog(dialect)) {
     for (const text of [texts.triggers, texts.rules])
       for (const one of await ask(text)) of(one)?.hooks.push(hookOf(one))
   } else

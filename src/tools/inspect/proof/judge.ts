@@ -1,4 +1,4 @@
-import type { Dialect } from '../../../core/database/dialect.ts'
+import { type Dialect, isPastPolicies } from '../../../core/database/dialect.ts'
 import type { StatementError } from '../../../core/database/errors.ts'
 import { NOT_ALLOWED } from './plant.ts'
 import type { Outcome } from './stage.ts'
@@ -35,7 +35,6 @@ export type ProofRow = {
 }
 
 const divisionByZero = '22012'
-const foreignKey = '23503'
 /** Without a tenant a policy's cast of '' may fail, or its setting not be known: no rows, by an error. */
 const failsClosed: ReadonlySet<string> = new Set(['22P02', '42704'])
 const untriedReasons: Readonly<Record<string, string>> = {
@@ -46,11 +45,7 @@ const untriedReasons: Readonly<Record<string, string>> = {
 /** What a failed statement says of the wall. */
 export type Judgement = { readonly foreign: number; readonly isLeast?: true } | { readonly untried: string }
 
-/**
- * Judges the outcome of a try. A policy is asked before any constraint is looked at, so a row that breaks a constraint
- * was let through: by PostgreSQL's order of execution (ExecInsert, ExecUpdate); on CockroachDB that is said of foreign
- * keys alone.
- */
+/** Judges the outcome of a try. */
 export function judge(one: Try, outcome: Outcome, caller: Caller, dialect: Dialect): Judgement {
   if (outcome.kind === 'done') {
     const foreign = outcome.results[0] === undefined ? 0 : one.count(outcome.results[0])
@@ -59,8 +54,7 @@ export function judge(one: Try, outcome: Outcome, caller: Caller, dialect: Diale
   const { sqlstate } = outcome.error
   if (isRefusal(outcome.error)) return { foreign: 0 }
   if (one.isBounded === true && sqlstate === divisionByZero) return { foreign: MOST_ROWS, isLeast: true }
-  const isConstraint = dialect === 'postgresql' ? sqlstate.startsWith('23') : sqlstate === foreignKey
-  if (one.isJudgedFirst === true && isConstraint) return { foreign: 1, isLeast: true }
+  if (one.isJudgedFirst === true && isPastPolicies(dialect, sqlstate)) return { foreign: 1, isLeast: true }
   if ((caller === 'none' || caller === 'never set') && failsClosed.has(sqlstate)) return { foreign: 0 }
   return { untried: reasonOf(outcome.error) }
 }

@@ -1,3 +1,4 @@
+import { gentleIsolation } from '../../../core/database/dialect.ts'
 import { DatabaseError, StatementError } from '../../../core/database/errors.ts'
 import type { Table } from '../../../core/scope/manifest.ts'
 import { type Catalog, readCatalog, type Shape } from './catalog.ts'
@@ -131,7 +132,7 @@ function shapeOf(catalog: Catalog, { schema, name }: Table): Shape | undefined {
 async function onStage<T>(theatre: Theatre, play: (stage: Stage) => Promise<T>): Promise<T> {
   for (let run = 1; ; run++) {
     // on PostgreSQL SERIALIZABLE could make others' transactions fail; on CockroachDB it is the usual
-    const isolation = theatre.pool.dialect === 'postgresql' ? 'read committed' : 'serializable'
+    const isolation = gentleIsolation(theatre.pool.dialect)
     const transaction = await theatre.pool.begin({ isolation })
     try {
       const stage = new Stage(transaction, theatre.standing)
