@@ -64,8 +64,8 @@ const common = new Set(
   current_database current_setting date_trunc extract floor format_type gen_random_uuid has_any_column_privilege
   has_column_privilege has_database_privilege has_function_privilege has_schema_privilege has_table_privilege json_agg
   jsonb_agg jsonb_build_object length lower max min now num_nonnulls octet_length pg_backend_pid pg_get_constraintdef
-  pg_get_expr pg_get_functiondef pg_get_indexdef pg_get_userbyid pg_get_viewdef pg_has_role power random set_config
-  split_part statement_timestamp string_agg sum to_jsonb to_regclass unnest upper version`.split(/\s+/),
+  pg_get_expr pg_get_functiondef pg_get_indexdef pg_get_userbyid pg_get_viewdef pg_has_role power quote_ident random set_config
+  split_part statement_timestamp string_agg strpos substr sum to_jsonb to_regclass unnest upper version`.split(/\s+/),
 )
 
 /** What PL/pgSQL may hold on both. An allow-list: what is not here was not looked up. */

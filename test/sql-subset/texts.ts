@@ -16,6 +16,8 @@ export type Template = {
   readonly holes: readonly string[]
   /** Tag in front of a template: `sql` of a route. */
   readonly tag: string | undefined
+  /** Said beside it, in a table of statements: `only: 'postgresql'`. */
+  readonly isPostgresqlOnly: boolean
 }
 
 /** What a text can be: a statement, a part of one within whatever makes it a statement, neither, or not to be told. */
@@ -39,6 +41,14 @@ export function templatesOf(file: string, source: string): Template[] {
   const skipped = new Set<number>()
   const lineStarts = [0, ...[...source.matchAll(/\n/g)].map(({ index }) => index + 1)]
   const place = (node: Node): string => `${file}:${lineStarts.findLastIndex((start) => start <= node.start) + 1}`
+  const only: Node[] = []
+  /** Texts by the name of the constant, or of the function, that has them. */
+  const named = new Map<string, string>()
+  const textOf = (node: Node): string | undefined => {
+    const body = /^(?:\([^)]*\)(?:: \w+)? =>\s*)?(['`])([^]*)\1$/.exec(source.slice(node.start, node.end))
+    return body?.[2]
+  }
+  const isOnly = ({ start }: Node): boolean => only.some((range) => range.start <= start && start < range.end)
   const skip = (node: { readonly source: Node | null }): void => {
     if (node.source !== null) skipped.add(node.source.start)
   }
@@ -46,6 +56,16 @@ export function templatesOf(file: string, source: string): Template[] {
     ImportDeclaration: skip,
     ExportNamedDeclaration: skip,
     ExportAllDeclaration: skip,
+    VariableDeclarator(node) {
+      const text = node.init === null ? undefined : textOf(node.init)
+      if (node.id.type === 'Identifier' && text !== undefined) named.set(node.id.name, text)
+    },
+    ObjectExpression(node) {
+      const isMarked = node.properties.some(
+        (each) => each.type === 'Property' && source.slice(each.start, each.end) === "only: 'postgresql'",
+      )
+      if (isMarked) only.push(node)
+    },
     TSLiteralType(node) {
       skipped.add(node.literal.start)
     },
@@ -54,7 +74,13 @@ export function templatesOf(file: string, source: string): Template[] {
     },
     Literal(node) {
       if (typeof node.value !== 'string' || skipped.has(node.start)) return
-      found.push({ place: place(node), pieces: [node.value], holes: [], tag: undefined })
+      found.push({
+        place: place(node),
+        pieces: [node.value],
+        holes: [],
+        tag: undefined,
+        isPostgresqlOnly: isOnly(node),
+      })
     },
     TemplateLiteral(node) {
       const { quasis, expressions } = node as unknown as TemplateNode
@@ -63,10 +89,21 @@ export function templatesOf(file: string, source: string): Template[] {
         pieces: quasis.map(({ value }) => value.cooked ?? ''),
         holes: expressions.map((hole) => source.slice(hole.start, hole.end)),
         tag: tags.get(node.start),
+        isPostgresqlOnly: isOnly(node),
       })
     },
   }).visit(program)
-  return found
+  return found.map((template) => ({ ...template, holes: template.holes.map((hole) => inlined(hole, named)) }))
+}
+
+/** What is known of a hole: the text of a constant, or of a call, with a word where that has holes; else how it is written. */
+function inlined(hole: string, named: ReadonlyMap<string, string>, depth = 0): string {
+  const text = named.get(/^\w+/.exec(hole)?.[0] ?? '')
+  if (text === undefined || depth > 4) return hole
+  return `\u0000${text.replaceAll(/\$\{([^{}]*)\}/g, (_, inner: string) => {
+    const known = inlined(inner, named, depth + 1)
+    return known.startsWith('\u0000') ? known.slice(1) : 'x'
+  })}`
 }
 
 /** All files of a folder with an ending, sorted. */
@@ -138,7 +175,7 @@ function fill(
   holes: readonly string[],
   frame: readonly [string, string],
 ): string | undefined {
-  const choices = holes.map((_, index) => candidates(pieces[index] ?? '', pieces[index + 1] ?? ''))
+  const choices = holes.map((_, index) => candidates(pieces[index] ?? '', pieces[index + 1] ?? '', holes[index] ?? ''))
   let tries = 0
   const attempt = (index: number, text: string): string | undefined => {
     if (index === holes.length) {
@@ -157,14 +194,28 @@ function fill(
 }
 
 /** What a hole may hold, the likeliest first, by what stands around it. */
-function candidates(before: string, after: string): string[] {
+function candidates(before: string, after: string, hole: string): string[] {
+  const likely = likelyHoles(before, after)
+  return hole.startsWith('\u0000') ? [hole.slice(1), ...likely] : likely
+}
+
+function likelyHoles(before: string, after: string): string[] {
   if (/'\w*$/.test(before) && /^\w*'/.test(after)) return ['x', '1']
   if (/[\w".]$/.test(before) || /^[\w.]/.test(after)) return ['x', '']
   if (before.endsWith('::')) return ['TEXT']
   if (/(?:FROM|JOIN|INTO|UPDATE|TABLE|EXISTS|ON)\s+$/.test(before)) return ['a.b', 'x']
+  if (/(?:ALTER|DROP)\s+$/.test(before)) return ['TABLE', 'FUNCTION', 'a.b']
+  if (/REVOKE\s+$/.test(before)) return ['EXECUTE', 'SELECT']
+  if (/EXECUTE ON\s+$/.test(before)) return ['FUNCTION', 'FUNCTION a.f']
+  if (/REVOKE \w* ON\s+$/.test(before)) return ['FUNCTIONS', 'a.b']
+  if (/LARGE OBJECT\s+$/.test(before)) return ['1']
+  if (/VALUES\s+$/.test(before)) return ['(1)']
+  if (/(?:USING|CHECK)\s+$/.test(before)) return ['(true)']
+  if (/CONSTRAINT\s+$/.test(before)) return ['x']
+  if (/(?:FUNCTION|VIEW|SCHEMA|INDEX|ROLE|DATABASE|CONSTRAINT)\s+$/.test(before)) return ['x', 'a.x']
   if (/LIMIT\s+$/.test(before)) return ['1']
   if (before.endsWith('FROM (')) return ['SELECT 1 AS one FROM a.b']
-  return ['a.x', 'x', '', 'true', ', a.x', 'ONLY', 'SERIALIZABLE', 'c = 1', 'NOLOGIN']
+  return ['a.x', 'x', '', 'true', ', a.x', 'ONLY', 'SERIALIZABLE', 'c = 1', 'NOLOGIN', 'UNIQUE']
 }
 
 function parses(text: string): boolean {
