@@ -25,6 +25,8 @@ export const CLASSES = {
     'an expression fails or not by the plan: one of the plans of the other wall ends alike, or the raw statement without any wall, over rows within reach alone',
   'an error by a row out of reach':
     'an expression fails on a row out of reach: without the rows out of reach both end alike',
+  'ties of one row':
+    'PostgreSQL plans min, max and every as a subquery that gives one row, keeps WITH TIES in it and fails where it gives more: shown by ONLY in its place',
   'out of time': 'it ran longer than a second through one of the walls, or both',
   'both fail, by other errors':
     'each wall ends in an error, not the same: which comes first is up to the plan, and through a leaf a name that is not in sight is missing in another way',
@@ -55,6 +57,7 @@ export type Comparison = 'again' | 'other' | 'alone' | 'in sequence'
 const CLOSED = new Set(['42803', '42703', '42P01', '42704'])
 const REFUSED_BY_POLICY = '42501'
 const OUT_OF_TIME = '57014'
+const MORE_THAN_ONE_ROW = '21000'
 
 /** Other ways to plan a query, so that what depends on the plan shows. */
 const PLANS = [
@@ -189,6 +192,7 @@ export class Judge {
       return 'an error by a row out of reach'
     if ('failed' in first && 'failed' in second) return 'both fail, by other errors'
     if ('failed' in first && (await this.#failsAlone(statement, first, shape))) return 'an error by plan'
+    if (await this.#areTies(statement, bound, second, shape)) return 'ties of one row'
     const theirsInOrders = await this.#plans('second', statement, shape, ORDERS)
     const oursInOrders = await this.#plans('first', bound, shape, ORDERS)
     const meetInOrders =
@@ -208,6 +212,16 @@ export class Judge {
   async #failsAlone(statement: Statement, first: Outcome, shape: Shape): Promise<boolean> {
     const outcome = await this.#run('alone', statement, { ...shape, before: this.#arena.only(this.#owned()) })
     return 'failed' in outcome && areEqual(outcome, first, shape)
+  }
+
+  /** The walls agree as soon as no ties are asked for. */
+  async #areTies(statement: Statement, bound: Sent, second: Outcome, shape: Shape): Promise<boolean> {
+    if (!('failed' in second) || !second.failed.startsWith(MORE_THAN_ONE_ROW)) return false
+    const untied = (text: string): string => text.replaceAll(/\bWITH TIES\b/g, 'ONLY')
+    if (untied(statement.text) === statement.text) return false
+    const theirs = await this.#run('second', { text: untied(statement.text), values: statement.values }, shape)
+    const ours = await this.#run('first', { text: untied(bound.text), values: bound.values }, shape)
+    return !('failed' in theirs) && areEqual(ours, theirs, shape)
   }
 
   async #plans(
