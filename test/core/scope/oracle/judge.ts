@@ -191,7 +191,7 @@ export class Judge {
     if ('failed' in first && (await this.#isByOthers(statement, bound, second, shape)))
       return 'an error by a row out of reach'
     if ('failed' in first && 'failed' in second) return 'both fail, by other errors'
-    if ('failed' in first && (await this.#failsAlone(statement, first, shape))) return 'an error by plan'
+    if (isError && (await this.#endsAlone(statement, first, shape))) return 'an error by plan'
     if (await this.#areTies(statement, bound, second, shape)) return 'ties of one row'
     const theirsInOrders = await this.#plans('second', statement, shape, ORDERS)
     const oursInOrders = await this.#plans('first', bound, shape, ORDERS)
@@ -208,10 +208,10 @@ export class Judge {
     return outcomes.some((one) => outcomes[0] !== undefined && !areEqual(one, outcomes[0], shape))
   }
 
-  /** Over nothing but rows within reach, and without any wall, the raw statement ends in the error. */
-  async #failsAlone(statement: Statement, first: Outcome, shape: Shape): Promise<boolean> {
+  /** Over nothing but rows within reach, and without any wall, the raw statement ends as through the first. */
+  async #endsAlone(statement: Statement, first: Outcome, shape: Shape): Promise<boolean> {
     const outcome = await this.#run('alone', statement, { ...shape, before: this.#arena.only(this.#owned()) })
-    return 'failed' in outcome && areEqual(outcome, first, shape)
+    return areEqual(outcome, first, shape)
   }
 
   /** The walls agree as soon as no ties are asked for. */
