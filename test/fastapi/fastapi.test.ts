@@ -248,7 +248,7 @@ describe.skipIf(why !== '')(`examples/fastapi${why === '' ? '' : ` – ${why}`}`
     expect(answers.filter(({ foreign }) => foreign)).toEqual([])
     expect(answers.every((answer) => answer.own || isTold(answer))).toBe(true)
     const looks = python.found()
-    expect(looks.length).toBeGreaterThan(48)
+    expect(looks.length).toBeGreaterThan(96)
     expect(looks.filter((look) => look !== 'clean')).toEqual([])
   })
 

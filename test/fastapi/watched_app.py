@@ -1,7 +1,9 @@
-"""The example, whose pool is looked at on every checkout: whether a caller's setting was left on the connection."""
+"""The example, whose connections are looked at as they are checked out, and as they come back before they are reset:
+whether a caller's setting was left on them."""
 
 import os
 
+import asyncpg
 from holdfast_api.main import create_app
 
 LEFT = """SELECT concat_ws(',', NULLIF(current_setting('holdfast.user_id', true), ''),
@@ -16,5 +18,11 @@ async def look(connection):
         file.write(f"{left or 'clean'}\n")
 
 
+class Watched(asyncpg.Connection):
+    async def reset(self, *, timeout=None):
+        await look(self)
+        await super().reset(timeout=timeout)
+
+
 def make():
-    return create_app(setup=look)
+    return create_app(setup=look, connection_class=Watched)
