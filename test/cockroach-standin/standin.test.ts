@@ -186,11 +186,13 @@ test('autocommit_before_ddl may be set for a role', async () => {
 
 test.each<[string, unknown[], string]>([
   ['SELECT $1 AS v', ['a'], 'refused'],
-  ['INSERT INTO public.items (id) VALUES ($1)', [1], 'refused'],
-  ['SELECT $1::INT8 + $2', [1, 2], 'refused'],
+  ['SELECT pg_catalog.length($1)', ['a'], 'refused'],
+  ['SELECT id, $1 FROM public.items WHERE id = $2', ['a', 1], 'refused'],
+  ['INSERT INTO public.items (id, note) VALUES ($1, $2)', [1, 'a'], 'taken'],
+  ['SELECT 1 WHERE 1 OPERATOR(pg_catalog.=) $1 LIMIT $2', [1, 1], 'taken'],
   ['SELECT $1 ::INT8 + CAST( $2 AS INT8) AS v', [1, 2], 'taken'],
   [`SELECT $1::TEXT || '$2' || $$ $3 $$ AS v -- $4`, ['a'], 'taken'],
-])('placeholders need a cast: %s', async (text, values, outcome) => {
+])('placeholders need a type: %s', async (text, values, outcome) => {
   const answer = client.query(text, values)
   if (outcome === 'taken') expect((await answer).rowCount).toBe(1)
   else await expect(answer).rejects.toMatchObject({ code: '42P18' })

@@ -20,7 +20,7 @@ export type Standin = {
 export type StandinOptions = {
   /** What `version()` answers; a supported one if left out. */
   readonly version?: string
-  /** Refuse placeholders that have no cast; on if left out. */
+  /** Refuse placeholders whose type does not follow from their place; on if left out. */
   readonly cast?: boolean
   /** What roles bring; as documented for a role that brings nothing if left out. */
   readonly settings?: Readonly<Record<string, string>>

@@ -30,7 +30,12 @@ const opaque = /'(?:[^']|'')*'|--[^\n]*|\/\*[\s\S]*?\*\/|\$([A-Za-z_]\w*)?\$[\s\
 const setting = /^\s*SET\s+(?:(LOCAL|SESSION)\s+)?([a-z_][\w.]*)\s*(?:=|\bTO\b)\s*('(?:[^']|'')*'|[\w.+-]+)\s*;?\s*$/i
 const shown = /^\s*SHOW\s+(server_version|crdb_version)\s*;?\s*$/i
 /** A placeholder counts as cast where its type stands behind it or in a CAST. */
-const uncast = /(?<!\bCAST\s*\(\s*)\$(\d+)(?![\d]|\s*::)/i
+const uncast = /(?<!\bCAST\s*\(\s*)\$(\d+)(?![\d]|\s*::)/gi
+/** What stands before one whose type follows from what it is compared with or assigned to. */
+const inferable = /(?:[=<>+*/-]|\bOPERATOR\s*\([^()]*\)|\b(?:LIKE|LIMIT|OFFSET))\s*$/i
+/** One in the rows of an INSERT is of its column's type. */
+const inRow = /^\s*INSERT\b[\s\S]*\bVALUES\b[\s\S]*[(,]\s*$/i
+
 /** Settings that PostgreSQL does not have, as a new session has them where its role says nothing. */
 export const ownSettings: Readonly<Record<string, string>> = {
   autocommit_before_ddl: 'on',
@@ -55,7 +60,7 @@ const replacedWhole: readonly [RegExp, string][] = [
 ]
 
 /**
- * @param o.cast - refuse placeholders without a cast, of which CockroachDB may not find out the type
+ * @param o.cast - refuse placeholders without a cast whose type does not follow from their place
  */
 export function judge(original: string, o: { readonly cast: boolean }): Judged {
   const code = original.replace(opaque, (match) => ' '.repeat(match.length))
@@ -77,9 +82,12 @@ export function judge(original: string, o: { readonly cast: boolean }): Judged {
 }
 
 function refuseUncast(code: string): Refusal | undefined {
-  const number = uncast.exec(code)?.[1]
-  if (number === undefined) return undefined
-  return { sqlstate: '42P18', message: `could not determine data type of placeholder $${number}` }
+  for (const { index, 1: number } of code.matchAll(uncast)) {
+    const before = code.slice(0, index)
+    if (inferable.test(before) || inRow.test(before)) continue
+    return { sqlstate: '42P18', message: `could not determine data type of placeholder $${number}` }
+  }
+  return undefined
 }
 
 function setText(name: string, value: string, isLocal: boolean): string {
