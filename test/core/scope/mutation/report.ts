@@ -17,6 +17,8 @@ export type Results = {
   readonly tests: number
   readonly corpus: { readonly cases: number; readonly sent: number; readonly thinned: number }
   readonly seeded: readonly Damage[]
+  /** statements that a mutant of the rewriter was tried on at most */
+  readonly most: number
   readonly generated: readonly (Damage & { readonly file: string })[]
 }
 
@@ -167,14 +169,14 @@ function totalFates(damages: readonly Damage[]): string {
   return fatesOf({ name: '', changes: damages.flatMap(({ changes }) => changes) })
 }
 
-function generated({ generated: damages, corpus }: Results): string[] {
+function generated({ generated: damages, corpus, most }: Results): string[] {
   const files = [...new Set(damages.map(({ file }) => file))]
   const sent = damages.filter(({ changes }) => changes.some(({ fate }) => fate === 'harmless' || fate === 'harmful'))
   return [
     '### All mutants of the rewriter, in the same way',
     '',
     `Over ${corpus.thinned} statements and callers: of those that reach the same places and end alike, one; of those that`,
-    'reach the place of a mutant at most 400, spread evenly.',
+    `reach the place of a mutant at most ${most}, spread evenly.`,
     '',
     '| file | mutants | change nothing here | changed | not proven | refused before | not sent | harmless | harmful |',
     '|---|--:|--:|--:|--:|--:|--:|--:|--:|',

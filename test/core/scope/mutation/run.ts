@@ -5,6 +5,7 @@
  *   npm run long -- mutation                           all of it, and docs/reports/mutation.md
  *   npm run long -- mutation --files prover/walk.ts    some files, and no report
  *   npm run long -- mutation --faults                  the rewriter's faults alone, and no report
+ *   npm run long -- mutation --cases 100               tries each mutant of the rewriter on fewer statements
  *   npm run long -- mutation --afresh                  forgets what earlier runs found
  *
  * What was found is kept in node_modules/.cache: a run that was stopped goes on. A mutant that was killed is tried again
@@ -34,10 +35,8 @@ const ENDLESS_MILLIS = 8_000
 const COSTLY_MILLIS = 12
 /** Mutants between two looks whether the tests still pass with none. */
 const CHECKED_EVERY = 400
-/** Statements that a mutant of the rewriter is tried on: a seeded fault has all of them. */
-const MOST_CASES = 400
 /** Of a run over some files: the rewriter's faults are not tried then. */
-const nothing = { corpus: { cases: 0, sent: 0, thinned: 0 }, seeded: [], generated: [] }
+const nothing = { corpus: { cases: 0, sent: 0, thinned: 0 }, seeded: [], generated: [], most: 0 }
 
 const { values: options } = parseArgs({
   options: {
@@ -45,6 +44,8 @@ const { values: options } = parseArgs({
     afresh: { type: 'boolean', default: false },
     faults: { type: 'boolean', default: false },
     workers: { type: 'string', default: '1' },
+    // statements that a mutant of the rewriter is tried on at most: a seeded fault has all of them
+    cases: { type: 'string', default: '400' },
   },
 })
 const cache = fileURLToPath(new URL('../../../../node_modules/.cache/holdfast-mutation.json', import.meta.url))
@@ -246,7 +247,7 @@ async function tell(): Promise<void> {
     console.log(summary(Object.values(found)))
     return
   }
-  const results: Results = { ...parts, ...(await sow()) }
+  const results: Results = { ...parts, ...(await sow()), most: Number(options.cases) }
   const stale = Object.keys(equivalents).filter((key) => !mutants.some((mutant) => mutant.key === key))
   if (stale.length > 0) console.log(`equivalents.ts, no longer there or killed:\n${stale.join('\n')}`)
   const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD']).toString().trim()
@@ -296,7 +297,7 @@ async function sow(): Promise<Pick<Results, 'corpus' | 'seeded' | 'generated'>> 
   const many = new Watched({ kind: 'generated', texts })
   await many.ready()
   const thinned = corpusIn(many)
-  const generated = await damagesOf(many, rewriters, MOST_CASES)
+  const generated = await damagesOf(many, rewriters, Number(options.cases))
   await many.end()
   const few = new Watched({ kind: 'seeded', texts: thinned.texts })
   await few.ready()
