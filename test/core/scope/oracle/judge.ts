@@ -22,7 +22,7 @@ export const CLASSES = {
   'order left open':
     'what it gives depends on the order of rows, or on the plan, under row-level security alone too: shown by other plans and another order',
   'an error by plan':
-    'an expression fails or not by the plan: one of the plans of the other wall ends alike, or the raw statement without any wall, over rows within reach alone',
+    'an expression fails or not by the plan: one of the plans of the other wall ends alike, or the raw statement without any wall, over rows within reach alone; or a part of the plan that does not fail is never run',
   'an error by a row out of reach':
     'an expression fails on a row out of reach: without the rows out of reach both end alike',
   'ties of one row':
@@ -57,6 +57,7 @@ export type Comparison = 'again' | 'other' | 'alone' | 'in sequence'
 const CLOSED = new Set(['42803', '42703', '42P01', '42704'])
 const REFUSED_BY_POLICY = '42501'
 const OUT_OF_TIME = '57014'
+const DATA_EXCEPTION = '22'
 const MORE_THAN_ONE_ROW = '21000'
 
 /** Other ways to plan a query, so that what depends on the plan shows. */
@@ -199,6 +200,7 @@ export class Judge {
       theirsInOrders.some((theirs) => areEqual(theirs, first, shape)) ||
       oursInOrders.some((our) => areEqual(second, our, shape))
     if (isError && meetInOrders) return 'an error by plan'
+    if (await this.#isLeftOut(statement, bound, first, second, shape)) return 'an error by plan'
     return { detail: difference(first, second) }
   }
 
@@ -212,6 +214,15 @@ export class Judge {
   async #endsAlone(statement: Statement, first: Outcome, shape: Shape): Promise<boolean> {
     const outcome = await this.#run('alone', statement, { ...shape, before: this.#arena.only(this.#owned()) })
     return areEqual(outcome, first, shape)
+  }
+
+  /** One fails on a value, and of the other's plan a part was never run: the expression is not evaluated there. */
+  async #isLeftOut(statement: Statement, bound: Sent, first: Outcome, second: Outcome, shape: Shape): Promise<boolean> {
+    const failed = [first, second].find((one) => 'failed' in one)
+    if (failed === undefined || !('failed' in failed) || !failed.failed.startsWith(DATA_EXCEPTION)) return false
+    const [place, { text, values }] = failed === second ? (['first', bound] as const) : (['second', statement] as const)
+    const plan = await this.#run(place, { text: `EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) ${text}`, values }, shape)
+    return !('failed' in plan) && plan.rows.some((row) => JSON.stringify(row).includes('(never executed)'))
   }
 
   /** The walls agree as soon as no ties are asked for. */
