@@ -9,8 +9,8 @@ export type TcpProxy = {
   readonly connections: number
   /** Cuts all connections now. */
   cut(): void
-  /** Answers get no further, until connections are cut `afterMs` later: what was under way may have been done. */
-  mute(afterMs: number): Promise<void>
+  /** Swallows answers, this many if they come within a second, and then cuts all connections: what was asked is done. */
+  mute(answers: number): Promise<void>
   /** Nothing gets through in either direction, while connections and the port stay open. */
   stall(): void
   /** Lets through what was held back. */
@@ -26,6 +26,7 @@ export type TcpProxy = {
 export async function startTcpProxy(to: Pick<ConnectionAddress, 'host' | 'port'>): Promise<TcpProxy> {
   const lines = new Set<{ client: Socket; upstream: Socket }>()
   let mode: 'flow' | 'mute' | 'stall' = 'flow'
+  let swallowed = 0
   let port = 0
   let server: Server | undefined
 
@@ -34,7 +35,10 @@ export async function startTcpProxy(to: Pick<ConnectionAddress, 'host' | 'port'>
     const line = { client, upstream }
     lines.add(line)
     client.on('data', (chunk) => upstream.write(chunk))
-    upstream.on('data', (chunk) => mode !== 'mute' && client.write(chunk))
+    upstream.on('data', (chunk) => {
+      if (mode === 'mute') swallowed++
+      else client.write(chunk)
+    })
     for (const [one, other] of [
       [client, upstream],
       [upstream, client],
@@ -75,9 +79,12 @@ export async function startTcpProxy(to: Pick<ConnectionAddress, 'host' | 'port'>
       return lines.size
     },
     cut,
-    async mute(afterMs) {
+    async mute(answers) {
       mode = 'mute'
-      await new Promise((resolve) => setTimeout(resolve, afterMs))
+      swallowed = 0
+      for (let waits = 0; waits < 100 && swallowed < answers; waits++) {
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      }
       cut()
       mode = 'flow'
     },
