@@ -71,7 +71,7 @@ describe('from a table to the second wall', () => {
   it('prints what docs/protect.md shows, and writes nothing', async () => {
     const { code, out, err } = await run(...invoices, '--stdout')
     expect(code).toBe(0)
-    expect(page('protect')).toContain(`\n\`\`\`sql\n${out}\n\`\`\`\n`)
+    expect(page('protect')).toContain(`\n\`\`\`\n${out}\n\`\`\`\n`)
     expect(page('protect')).toContain(err.split('In the manifest:\n\n')[1] ?? 'nothing was said')
     expect(files()).toEqual(['0001-app.sql'])
   })
