@@ -35,6 +35,11 @@ const runs: Readonly<Record<string, LongRun>> = {
     environment: { HOLDFAST_FAULT_WRITES: '10000' },
     what: '10,000 writes by two nodes whose database is killed, choked, cut, stalled: none acknowledged lost, none twice, no callers mixed up',
   },
+  'migrate-kills': {
+    file: 'test/core/database/migrate-kill.test.ts',
+    environment: { HOLDFAST_MIGRATE_KILLS: '6' },
+    what: 'holdfast migrate killed in the middle, at each statement; the next run does the rest, each statement once',
+  },
   mutants: {
     file: 'test/core/scope/prover/mutants.test.ts',
     environment: { HOLDFAST_MUTANTS: '60000' },
