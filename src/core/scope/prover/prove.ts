@@ -110,8 +110,9 @@ function proveChange(scene: Scene, type: string, clauses: Struct, target: Target
   const { table } = target
   const confined = confiningOf(scene, clauses['whereClause'], target)
   visitClauses(scene, type, clauses, target)
-  // an effect that depends on a column tells what the column holds
-  const reads = clauses['returningClause'] !== undefined || target.references > 0
+  // an effect that depends on a column tells what the column holds; one that depends on other rows, whether there are any
+  const isJoined = clauses['fromClause'] !== undefined || clauses['usingClause'] !== undefined
+  const reads = isJoined || clauses['returningClause'] !== undefined || target.references > 0
   const verb = type === 'UpdateStmt' ? 'update' : 'delete'
   const { isOwn, needs } = reachOf(claim, table, reads ? [verb, 'read'] : [verb])
   const rows = `${described(claim, table, confined, isOwn)} first in WHERE`

@@ -193,11 +193,17 @@ describe('in a condition beside its target a bare name is a column that is liste
   })
 })
 
-it('a change that returns anything reads', () => {
+it('a change that returns anything, or is joined with anything, reads', () => {
   const grants = new Map([...everything].filter(([name]) => name !== 'doc:read'))
   expect(told(tenantIs('$2::int8'), { grants })).toMatch(/^DELETE/)
   expect(told(`${tenantIs('$2::int8')} RETURNING 1`, { grants })).toBe('not proven: a grant')
   expect(told(`${tenantIs('$2::int8')} AND (d.id = 1)`, { grants })).toBe('not proven: a grant')
+  const joined = `DELETE FROM ${D} USING ${folders} AS f WHERE ${tenantOf('d')}`
+  expect(told(joined)).toMatch(/^DELETE/)
+  expect(told(joined, { grants })).toBe('not proven: a grant')
+  const from = `UPDATE ${D} SET title = 'x' FROM ${folders} AS f WHERE ${tenantOf('d')}`
+  expect(told(from)).toMatch(/^UPDATE/)
+  expect(told(from, { grants })).toBe('not proven: a grant')
 })
 
 it('each of several locks needs its grant', () => {
