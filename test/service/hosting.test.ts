@@ -95,7 +95,7 @@ export default { application: { manifest: ${JSON.stringify(manifest)}, migration
   )
 }
 const migrator = (): Record<string, string> => ({ HOLDFAST_MIGRATOR_URL: urlOf(database, 'migrator') })
-const migrate = () => holdfast(['migrate'], migrator(), directory)
+const migrate = () => holdfast(['migrate', '--wait'], migrator(), directory)
 async function start(): Promise<Service> {
   const config = await loadConfig({
     directory,
