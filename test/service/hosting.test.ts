@@ -95,7 +95,7 @@ export default { application: { manifest: ${JSON.stringify(manifest)}, migration
   )
 }
 const migrator = (): Record<string, string> => ({ HOLDFAST_MIGRATOR_URL: urlOf(database, 'migrator') })
-const migrate = () => holdfast(['migrate', '--wait'], migrator(), directory)
+const migrate = () => holdfast(['migrate', '--wait', '30'], migrator(), directory)
 async function start(): Promise<Service> {
   const config = await loadConfig({
     directory,
@@ -122,7 +122,7 @@ describe('an application in holdfast.config.ts', () => {
     expect(runs.map(({ code }) => code)).toEqual([0, 0])
     expect(
       runs
-        .map(({ out }) => out)
+        .map(({ err }) => err)
         .join('\n')
         .match(/applying application\/0001-notes/g),
     ).toHaveLength(1)
