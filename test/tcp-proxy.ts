@@ -9,8 +9,12 @@ export type TcpProxy = {
   readonly connections: number
   /** Cuts all connections now. */
   cut(): void
-  /** Swallows answers, this many if they come within a second, and then cuts all connections: what was asked is done. */
-  mute(answers: number): Promise<void>
+  /**
+   * Swallows all answers until one was that of a committed INSERT, or half a second is over; then cuts all connections.
+   *
+   * @returns how many such answers were swallowed: those writes are there, and their client never hears of it
+   */
+  mute(): Promise<number>
   /** Nothing gets through in either direction, while connections and the port stay open. */
   stall(): void
   /** Lets through what was held back. */
@@ -36,8 +40,8 @@ export async function startTcpProxy(to: Pick<ConnectionAddress, 'host' | 'port'>
     lines.add(line)
     client.on('data', (chunk) => upstream.write(chunk))
     upstream.on('data', (chunk) => {
-      if (mode === 'mute') swallowed++
-      else client.write(chunk)
+      if (mode !== 'mute') client.write(chunk)
+      else if (committed(chunk)) swallowed++
     })
     for (const [one, other] of [
       [client, upstream],
@@ -79,14 +83,15 @@ export async function startTcpProxy(to: Pick<ConnectionAddress, 'host' | 'port'>
       return lines.size
     },
     cut,
-    async mute(answers) {
+    async mute() {
       mode = 'mute'
       swallowed = 0
-      for (let waits = 0; waits < 100 && swallowed < answers; waits++) {
+      for (let waits = 0; waits < 50 && swallowed === 0; waits++) {
         await new Promise((resolve) => setTimeout(resolve, 10))
       }
       cut()
       mode = 'flow'
+      return swallowed
     },
     stall() {
       mode = 'stall'
@@ -106,4 +111,9 @@ export async function startTcpProxy(to: Pick<ConnectionAddress, 'host' | 'port'>
     comeBack: listen,
     close: leave,
   }
+}
+
+/** Does it tell of an INSERT, and end with ReadyForQuery outside of a transaction? */
+function committed(chunk: Buffer): boolean {
+  return chunk.includes('INSERT 0 1') && chunk.subarray(-6).equals(Buffer.from('Z\0\0\0\u0005I', 'latin1'))
 }

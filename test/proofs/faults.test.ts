@@ -140,7 +140,11 @@ const faults: Readonly<Record<string, () => Promise<void>>> = {
     await cluster.start()
   },
   async mute() {
-    await Promise.all(proxies.map((proxy) => proxy.mute(between(3, 6))))
+    // all may have been reading just then
+    for (let time = 0, hidden = 0; hidden === 0 && time < 10; time++) {
+      for (const count of await Promise.all(proxies.map((proxy) => proxy.mute()))) hidden += count
+      await pause(between(20, 60))
+    }
   },
   async choke() {
     const [size] = await cluster.owner("SELECT pg_relation_size('app.marks')::INT4 AS bytes")
