@@ -179,7 +179,7 @@ describe('behind a balancer that gives each request to the next process', () => 
     for (let pages = 0; cursor !== null && pages < 100; pages++) {
       const { status, body } = await call(
         'GET',
-        `/teams?limit=1${pages === 0 ? '' : `&cursor=${String(cursor)}`}`,
+        `/teams?limit=1${pages === 0 ? '' : `&cursor=${cursor as string}`}`,
         token,
       )
       expect(status).toBe(200)
