@@ -79,7 +79,7 @@ describe('holdfast', () => {
     [
       ['migrate'],
       { HOLDFAST_MIGRATOR_URL: 'postgresql://u:hunter2@db.example/x?sslmode=disable' },
-      /sslmode=disable is refused/,
+      /on this machine only; use sslmode=verify-full/,
     ],
     [['serve'], { PORT: 'http' }, /http\.port, from the environment variable PORT, must be a whole number/],
     [['serve', '--port', '70000'], {}, /from the flag --port.*It is 70000/],

@@ -134,7 +134,7 @@ export const classics: readonly Attack[] = [
     'scoped',
     { leaks: { second: 'fields' } },
   ],
-  ['statistics', 'catalog', 'SELECT most_common_vals FROM pg_stats', 'relation_unknown'],
+  ['statistics', 'catalog', "SELECT most_common_vals FROM pg_stats WHERE schemaname = 'app'", 'relation_unknown'],
   [
     'the queries of others',
     'catalog',
