@@ -29,7 +29,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'service',
   ],
   'tools/inspect': ['core/scope', 'core/database'],
-  'tools/protect': ['core/scope', 'core/database'],
+  'tools/protect': ['core/scope', 'core/database', 'tools/inspect'],
   service: [
     'core/scope',
     'core/database',
