@@ -1,4 +1,15 @@
-import type { Context, Span, Tracer } from '@opentelemetry/api'
+import {
+  type Context,
+  context,
+  metrics,
+  propagation,
+  ROOT_CONTEXT,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+  type Tracer,
+} from '@opentelemetry/api'
 import type { Pool } from '../../core/database/pool.ts'
 import type { Answer } from './metrics.ts'
 import { MEASURES, type Sources } from './readings.ts'
@@ -33,10 +44,7 @@ const FLUSH_MS = 5_000
  * @throws Error `ERR_MODULE_NOT_FOUND` when `@opentelemetry/sdk-node` is not installed
  */
 export async function startOpenTelemetry(version: string): Promise<OpenTelemetry> {
-  const [{ NodeSDK, resources }, { metrics, trace }] = await Promise.all([
-    import('@opentelemetry/sdk-node'),
-    import('@opentelemetry/api'),
-  ])
+  const { NodeSDK, resources } = await import('@opentelemetry/sdk-node')
   const sdk = new NodeSDK({
     serviceName: process.env['OTEL_SERVICE_NAME'] ?? 'holdfast',
     instrumentations: [],
@@ -48,11 +56,11 @@ export async function startOpenTelemetry(version: string): Promise<OpenTelemetry
   const durations = meter.createHistogram('http.server.request.duration', { unit: 's' })
   const denials = meter.createCounter('holdfast.denials', { description: 'Denied callers by reason' })
   const tracer = trace.getTracer('holdfast', version)
-  const requests = await requestsOf(tracer, ({ method, route, status, seconds }) =>
+  const begin = requestsOf(tracer, ({ method, route, status, seconds }) =>
     durations.record(seconds, attributesOf({ method, route, status })),
   )
   return {
-    begin: requests,
+    begin,
     denied: (because) => denials.add(1, { because }),
     watch(sources) {
       for (const { name, help, kind, read } of MEASURES) {
@@ -94,8 +102,7 @@ function attributesOf({ method, route, status }: Omit<Answer, 'seconds'>): Recor
   }
 }
 
-async function requestsOf(tracer: Tracer, record: (answer: Answer) => void): Promise<OpenTelemetry['begin']> {
-  const { context, propagation, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } = await import('@opentelemetry/api')
+function requestsOf(tracer: Tracer, record: (answer: Answer) => void): OpenTelemetry['begin'] {
   return (method, headers) => {
     const parent = propagation.extract(ROOT_CONTEXT, headers)
     const span: Span = tracer.startSpan(method, { kind: SpanKind.SERVER }, parent)

@@ -194,12 +194,7 @@ export class Judge {
     if ('failed' in first && 'failed' in second) return 'both fail, by other errors'
     if (isError && (await this.#endsAlone(statement, first, shape))) return 'an error by plan'
     if (await this.#areTies(statement, bound, second, shape)) return 'ties of one row'
-    const theirsInOrders = await this.#plans('second', statement, shape, ORDERS)
-    const oursInOrders = await this.#plans('first', bound, shape, ORDERS)
-    const meetInOrders =
-      theirsInOrders.some((theirs) => areEqual(theirs, first, shape)) ||
-      oursInOrders.some((our) => areEqual(second, our, shape))
-    if (isError && meetInOrders) return 'an error by plan'
+    if (isError && (await this.#meetInOrders(statement, bound, first, second, shape))) return 'an error by plan'
     if (await this.#isLeftOut(statement, bound, first, second, shape)) return 'an error by plan'
     return { detail: difference(first, second) }
   }
@@ -214,6 +209,20 @@ export class Judge {
   async #endsAlone(statement: Statement, first: Outcome, shape: Shape): Promise<boolean> {
     const outcome = await this.#run('alone', statement, { ...shape, before: this.#arena.only(this.#owned()) })
     return areEqual(outcome, first, shape)
+  }
+
+  /** With the sides of loops in other orders, one ends as the other. */
+  async #meetInOrders(
+    statement: Statement,
+    bound: Sent,
+    first: Outcome,
+    second: Outcome,
+    shape: Shape,
+  ): Promise<boolean> {
+    const theirs = await this.#plans('second', statement, shape, ORDERS)
+    if (theirs.some((one) => areEqual(one, first, shape))) return true
+    const ours = await this.#plans('first', bound, shape, ORDERS)
+    return ours.some((one) => areEqual(second, one, shape))
   }
 
   /** One fails on a value, and of the other's plan a part was never run: the expression is not evaluated there. */
